@@ -218,12 +218,13 @@ node_child_after(const struct node *n, const struct node *prev)
 {
 	if (prev == NULL && n->child != NULL)
 		return n->child;
-	if (prev != NULL && prev != n->plus && prev != n->multi &&
-	    prev->next != NULL)
+	if (prev != NULL && prev == n->multi)
+		return NULL;
+	if (prev != NULL && prev == n->plus)
+		return n->multi;
+	if (prev != NULL && prev->next != NULL)
 		return prev->next;
-	if (n->plus != NULL && prev != n->plus && prev != n->multi)
-		return n->plus;
-	return prev != n->multi ? n->multi : NULL;
+	return n->plus != NULL ? n->plus : n->multi;
 }
 
 /* The node after n in a walk of all below top, NULL at its end. */
