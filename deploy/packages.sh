@@ -37,7 +37,7 @@ packages_missing()
 # Installs what is missing of "$@", or says what somebody has to install.
 packages_install()
 {
-	local missing as=
+	local missing as= held=
 
 	command -v dpkg-query >/dev/null ||
 	    die "this is not Debian: install by hand what deploy/packages.sh names"
@@ -50,13 +50,32 @@ packages_install()
 		as="sudo"
 	fi
 	say "installing: $missing"
-	# RUNLEVEL=1: a package's own service must not start by itself.
 	$as env DEBIAN_FRONTEND=noninteractive apt-get update -q ||
 	    die "apt-get update failed; still missing: $missing"
+	services_hold
 	# shellcheck disable=SC2086
-	$as env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install \
-	    -q -y --no-install-recommends $missing ||
-	    die "apt-get install failed; still missing: $missing"
+	$as env DEBIAN_FRONTEND=noninteractive apt-get install -q -y \
+	    --no-install-recommends $missing || {
+		services_release
+		die "apt-get install failed; still missing: $missing"
+	}
+	services_release
+}
+
+# The packages of servers (mosquitto, PostgreSQL) start them when installed;
+# the tests start their own, on ports of their own, so nothing may start now.
+services_hold()
+{
+	[ ! -e /usr/sbin/policy-rc.d ] || return 0
+	printf '#!/bin/sh\nexit 101\n' |
+	    $as tee /usr/sbin/policy-rc.d >/dev/null
+	$as chmod 755 /usr/sbin/policy-rc.d
+	held=yes
+}
+
+services_release()
+{
+	[ -z "$held" ] || $as rm -f /usr/sbin/policy-rc.d
 }
 
 # build_tree DIR [CMAKE_OPTION...]: configures once, then builds.
