@@ -205,14 +205,23 @@ chunk_sent(struct link *l, struct chunk *c, size_t n)
 		close(c->fds[i]);
 	c->fd_count = 0;
 	buf_consume(&c->bytes, n);
-	if (buf_len(&c->bytes) > 0)
-		return;
-	if (c->next == NULL && c->bytes.cap <= READ_SIZE * 2)
-		return;	/* keeps its memory for the next turn */
-	l->out = c->next;
-	if (l->out == NULL)
-		l->out_end = &l->out;
-	chunk_free(c);
+}
+
+/* Drops what was written; the last chunk stays, with its memory. */
+static struct chunk *
+link_next_chunk(struct link *l)
+{
+	struct chunk *c;
+
+	while ((c = l->out) != NULL && buf_len(&c->bytes) == 0) {
+		if (c->next == NULL && c->bytes.cap <= READ_SIZE * 2)
+			return NULL;
+		l->out = c->next;
+		if (l->out == NULL)
+			l->out_end = &l->out;
+		chunk_free(c);
+	}
+	return c;
 }
 
 static void
@@ -221,7 +230,7 @@ link_write(struct link *l)
 	struct chunk *c;
 	ssize_t n;
 
-	while ((c = l->out) != NULL && buf_len(&c->bytes) > 0) {
+	while ((c = link_next_chunk(l)) != NULL) {
 		n = chunk_send(l, c);
 		if (n == -1 && errno == EINTR)
 			continue;
@@ -521,7 +530,9 @@ link_read(struct link *l)
 		if (used == SIZE_MAX)
 			return -1;
 		buf_add(&l->in, read_buffer + used, (size_t)n - used);
-		return (size_t)n < sizeof(read_buffer) ? 0 : 1;
+		/* Descriptors end a read early: there may be more. */
+		return (size_t)n == sizeof(read_buffer) ||
+		    msg.msg_controllen > 0;
 	}
 	buf_commit(&l->in, (size_t)n);
 	have = buf_len(&l->in);
