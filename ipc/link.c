@@ -198,7 +198,7 @@ chunk_send(struct link *l, struct chunk *c)
 }
 
 static void
-chunk_sent(struct link *l, struct chunk *c, size_t n)
+chunk_sent(struct chunk *c, size_t n)
 {
 	/* The descriptors went with the first byte. */
 	for (size_t i = 0; i < c->fd_count; i++)
@@ -244,7 +244,7 @@ link_write(struct link *l)
 			l->is_dead = true;
 			break;
 		}
-		chunk_sent(l, c, (size_t)n);
+		chunk_sent(c, (size_t)n);
 	}
 	if (ev_is_active(&l->writer))
 		ev_io_stop(l->loop, &l->writer);
