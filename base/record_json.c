@@ -1,0 +1,260 @@
+#include "base/record_json.h"
+
+#include "base/encode.h"
+#include "base/json_text.h"
+#include "base/log_layout.h"
+#include "base/utf8.h"
+
+static const char *const field_names[] = {
+#define RECORD_FIELD(ID, name, kind, text) #name,
+#include "base/record_fields.def"
+#undef RECORD_FIELD
+};
+
+static const enum value_kind field_kinds[] = {
+#define RECORD_FIELD(ID, name, kind, text) VALUE_##kind,
+#include "base/record_fields.def"
+#undef RECORD_FIELD
+};
+
+const char *
+record_field_name(enum record_field field)
+{
+	return field_names[field];
+}
+
+enum record_field
+record_field_find(struct slice name)
+{
+	enum record_field field;
+
+	for (field = 0; field < FIELD_COUNT; field++)
+		if (slice_is(name, field_names[field]))
+			break;
+	return field;
+}
+
+struct slice
+record_header_find(const struct record *rec, struct slice name)
+{
+	size_t i;
+
+	for (i = 0; i < rec->headers_len; i++)
+		if (slice_eq(rec->headers[i].name, name))
+			return rec->headers[i].value;
+	return SLICE_NULL;
+}
+
+static struct slice
+field_text(const struct record *rec, enum record_field field)
+{
+	switch (field) {
+	case FIELD_TOPIC:
+		return rec->topic;
+	case FIELD_PAYLOAD:
+		return rec->payload;
+	case FIELD_KEY:
+		return rec->key;
+	case FIELD_CLIENT_ID:
+		return rec->client_id;
+	case FIELD_USERNAME:
+		return rec->username;
+	case FIELD_PROTOCOL:
+		return rec->protocol;
+	case FIELD_CONTENT_TYPE:
+		return rec->content_type;
+	case FIELD_RESPONSE_TOPIC:
+		return rec->response_topic;
+	case FIELD_CORRELATION_DATA:
+		return rec->correlation_data;
+	case FIELD_STREAM:
+		return rec->stream;
+	case FIELD_RETAIN:
+		return rec->retain ? SLICE_LIT("true") : SLICE_LIT("false");
+	case FIELD_ID:
+	case FIELD_QOS:
+	case FIELD_TIMESTAMP_MS:
+	case FIELD_HEADERS:
+	case FIELD_PARTITION:
+	case FIELD_OFFSET:
+	case FIELD_COUNT:
+		break;
+	}
+	return SLICE_NULL;
+}
+
+static bool
+header_is_repeat(const struct record *rec, size_t i)
+{
+	size_t j;
+
+	for (j = 0; j < i; j++)
+		if (slice_eq(rec->headers[j].name, rec->headers[i].name))
+			return true;
+	return false;
+}
+
+/* A string where it can be one, else an object with its base64. */
+static void
+add_text_or_base64(struct buf *b, struct slice s)
+{
+	if (utf8_check(s)) {
+		json_add_string(b, s);
+		return;
+	}
+	buf_add_str(b, "{\"base64\":\"");
+	base64_add(b, s);
+	buf_add_str(b, "\"}");
+}
+
+static bool
+header_has_repeat(const struct record *rec, size_t i)
+{
+	size_t j;
+
+	for (j = i + 1; j < rec->headers_len; j++)
+		if (slice_eq(rec->headers[j].name, rec->headers[i].name))
+			return true;
+	return false;
+}
+
+static void
+add_header_values(struct buf *b, const struct record *rec, size_t i)
+{
+	struct slice name = rec->headers[i].name;
+	size_t j;
+
+	if (!header_has_repeat(rec, i)) {
+		add_text_or_base64(b, rec->headers[i].value);
+		return;
+	}
+	buf_add_u8(b, '[');
+	for (j = i; j < rec->headers_len; j++) {
+		if (!slice_eq(rec->headers[j].name, name))
+			continue;
+		if (j > i)
+			buf_add_u8(b, ',');
+		add_text_or_base64(b, rec->headers[j].value);
+	}
+	buf_add_u8(b, ']');
+}
+
+static void
+add_headers(struct buf *b, const struct record *rec)
+{
+	bool is_first = true;
+	size_t i;
+
+	buf_add_u8(b, '{');
+	for (i = 0; i < rec->headers_len; i++) {
+		if (header_is_repeat(rec, i) ||
+		    !utf8_check(rec->headers[i].name))
+			continue;
+		if (!is_first)
+			buf_add_u8(b, ',');
+		is_first = false;
+		json_add_string(b, rec->headers[i].name);
+		buf_add_u8(b, ':');
+		add_header_values(b, rec, i);
+	}
+	buf_add_u8(b, '}');
+}
+
+static void
+add_id(struct buf *b, const struct record *rec)
+{
+	struct log_id id = {rec->stream, rec->incarnation, rec->partition,
+	    rec->offset};
+	size_t n = log_id_put(&id, (char *)buf_reserve(b, LOG_ID_MAX));
+
+	buf_commit(b, n);
+}
+
+/* What is not text in the record. */
+static void
+add_made_text(struct buf *b, const struct record *rec,
+    enum record_field field)
+{
+	if (field == FIELD_ID)
+		add_id(b, rec);
+	else if (field == FIELD_QOS)
+		buf_add_u64(b, rec->qos);
+	else if (field == FIELD_TIMESTAMP_MS)
+		buf_add_i64(b, rec->timestamp_ms);
+	else if (field == FIELD_PARTITION)
+		buf_add_u64(b, rec->partition);
+	else if (field == FIELD_OFFSET)
+		buf_add_u64(b, rec->offset);
+	else if (field == FIELD_HEADERS)
+		add_headers(b, rec);
+}
+
+static bool
+field_is_made(enum record_field field)
+{
+	return field == FIELD_ID || field == FIELD_QOS ||
+	    field == FIELD_TIMESTAMP_MS || field == FIELD_PARTITION ||
+	    field == FIELD_OFFSET || field == FIELD_HEADERS;
+}
+
+struct value
+record_field_value(const struct record *rec, enum record_field field,
+    struct buf *scratch)
+{
+	struct value v = {field_kinds[field], SLICE_NULL};
+
+	if (field_is_made(field)) {
+		buf_clear(scratch);
+		add_made_text(scratch, rec, field);
+		v.text = buf_slice(scratch);
+		return v;
+	}
+	v.text = field_text(rec, field);
+	if (slice_is_null(v.text))
+		v.kind = VALUE_NULL;
+	return v;
+}
+
+static void
+add_member(struct buf *b, const struct record *rec, enum record_field field,
+    struct slice json)
+{
+	struct slice text = field_text(rec, field);
+
+	buf_add_u8(b, '"');
+	buf_add_str(b, field_names[field]);
+	if (field_is_made(field) || field_kinds[field] == VALUE_BOOL) {
+		buf_add(b, field == FIELD_ID ? "\":\"" : "\":",
+		    field == FIELD_ID ? 3 : 2);
+		if (field_is_made(field))
+			add_made_text(b, rec, field);
+		else
+			buf_add_slice(b, text);
+		if (field == FIELD_ID)
+			buf_add_u8(b, '"');
+	} else if (slice_is_null(text)) {
+		buf_add(b, "\":null", 6);
+	} else if (field == FIELD_PAYLOAD && !slice_is_null(json)) {
+		buf_add(b, "\":", 2);
+		json_add_compact(b, json);
+	} else if (utf8_check(text)) {
+		buf_add(b, "\":", 2);
+		json_add_string(b, text);
+	} else {
+		buf_add_str(b, "_base64\":\"");
+		base64_add(b, text);
+		buf_add_u8(b, '"');
+	}
+}
+
+void
+record_json_add(struct buf *b, const struct record *rec, struct slice json)
+{
+	enum record_field field;
+
+	for (field = 0; field < FIELD_COUNT; field++) {
+		buf_add_u8(b, field == 0 ? '{' : ',');
+		add_member(b, rec, field, json);
+	}
+	buf_add_u8(b, '}');
+}
