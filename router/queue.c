@@ -10,7 +10,7 @@
 void
 queue_init(struct queue *q)
 {
-	*q = (struct queue){.floor = 1, .next = 1, .cursor = 1};
+	*q = (struct queue){.floor = 1, .next = 1, .cursor = 1, .high = 1};
 }
 
 void
@@ -76,9 +76,29 @@ queue_append(struct queue *q)
 	return queue_at(q, q->next++);
 }
 
+static void
+queue_place(struct queue *q, uint64_t offset)
+{
+	if (q->count == 0)
+		q->is_mixed = false;
+	else if (offset < q->newest)
+		q->is_mixed = true;
+	if (q->count == 0 || offset > q->newest)
+		q->newest = offset;
+}
+
+/* The row must speak of seq. */
+static void
+queue_raise(struct queue *q, uint64_t seq)
+{
+	if (q->high <= seq)
+		q->high = seq + 1;
+}
+
 uint64_t
 queue_add(struct queue *q, uint64_t offset, uint32_t size, uint8_t qos)
 {
+	queue_place(q, offset);
 	*queue_append(q) = (struct queue_entry){
 	    .offset = offset, .size = size, .qos = qos,
 	    .state = ENTRY_WAITING};
@@ -115,12 +135,26 @@ queue_sent(struct queue *q, uint64_t seq)
 	bug_on(e == NULL || e->state != ENTRY_WAITING);
 	e->state = ENTRY_SENT;
 	q->in_flight++;
+	queue_raise(q, seq);
 	if (seq == q->cursor)
 		q->cursor++;
 }
 
 static void
-queue_done(struct queue *q, struct queue_entry *e)
+queue_advance(struct queue *q)
+{
+	while (q->floor < q->next && q->ring[q->head].state == ENTRY_DONE) {
+		q->head = (q->head + 1) & (q->cap - 1);
+		q->floor++;
+	}
+	if (q->cursor < q->floor)
+		q->cursor = q->floor;
+	if (q->high < q->floor)
+		q->high = q->floor;
+}
+
+static void
+queue_done(struct queue *q, struct queue_entry *e, uint64_t seq)
 {
 	if (e->state == ENTRY_SENT || e->state == ENTRY_RECEIVED)
 		q->in_flight--;
@@ -129,12 +163,8 @@ queue_done(struct queue *q, struct queue_entry *e)
 		q->bytes -= e->size;
 	}
 	e->state = ENTRY_DONE;
-	while (q->floor < q->next && q->ring[q->head].state == ENTRY_DONE) {
-		q->head = (q->head + 1) & (q->cap - 1);
-		q->floor++;
-	}
-	if (q->cursor < q->floor)
-		q->cursor = q->floor;
+	queue_raise(q, seq);
+	queue_advance(q);
 	queue_shrink(q);
 }
 
@@ -149,7 +179,7 @@ queue_puback(struct queue *q, uint64_t seq)
 	 */
 	if (e == NULL || e->state == ENTRY_RECEIVED)
 		return false;
-	queue_done(q, e);
+	queue_done(q, e, seq);
 	return true;
 }
 
@@ -167,6 +197,7 @@ queue_pubrec(struct queue *q, uint64_t seq)
 		q->bytes += e->size;
 	}
 	e->state = ENTRY_RECEIVED;
+	queue_raise(q, seq);
 	return true;
 }
 
@@ -177,7 +208,7 @@ queue_pubcomp(struct queue *q, uint64_t seq)
 
 	if (e == NULL || e->state != ENTRY_RECEIVED)
 		return false;
-	queue_done(q, e);
+	queue_done(q, e, seq);
 	return true;
 }
 
@@ -188,7 +219,7 @@ queue_drop(struct queue *q, uint64_t seq)
 
 	if (e == NULL)
 		return false;
-	queue_done(q, e);
+	queue_done(q, e, seq);
 	return true;
 }
 
@@ -229,21 +260,34 @@ queue_next_received(const struct queue *q, uint64_t seq)
 	return 0;
 }
 
+void
+queue_move(struct queue *q, uint64_t seq, uint64_t offset)
+{
+	struct queue_entry *e = queue_find(q, seq);
+
+	if (e == NULL)
+		return;
+	e->offset = offset;
+	q->is_mixed = true;
+	if (offset > q->newest)
+		q->newest = offset;
+}
+
 uint64_t
 queue_first_offset(const struct queue *q)
 {
 	uint64_t first = QUEUE_NO_OFFSET;
 
-	/*
-	 * Not the floor's: a record that was copied forward has a later
-	 * position than its successors. A received one needs none.
-	 */
 	for (uint64_t seq = q->floor; seq < q->next; seq++) {
 		const struct queue_entry *e = queue_at(q, seq);
 
-		if ((e->state == ENTRY_WAITING || e->state == ENTRY_SENT) &&
-		    e->offset < first)
+		/* A received one needs its record no more. */
+		if (e->state != ENTRY_WAITING && e->state != ENTRY_SENT)
+			continue;
+		if (e->offset < first)
 			first = e->offset;
+		if (!q->is_mixed)
+			break;
 	}
 	return first;
 }
@@ -286,14 +330,14 @@ row_class(const struct queue_entry *e)
 void
 queue_put(const struct queue *q, struct buf *b)
 {
-	for (uint64_t seq = q->floor; seq < q->next;) {
+	for (uint64_t seq = q->floor; seq < q->high;) {
 		unsigned class = row_class(queue_at(q, seq));
 		uint64_t first = seq;
 
-		while (seq < q->next &&
+		while (seq < q->high &&
 		    row_class(queue_at(q, seq)) == class)
 			seq++;
-		if (class != 0 || seq < q->next)
+		if (class != 0 || seq < q->high)
 			put_varint(b, (seq - first) << 2 | class);
 	}
 }
@@ -307,7 +351,7 @@ queue_get(
 	queue_init(q);
 	if (floor == 0 || next < floor || next - floor > UINT32_MAX / 4)
 		return false;
-	q->floor = q->next = q->cursor = floor;
+	q->floor = q->next = q->cursor = q->high = floor;
 	while (q->next < next) {
 		struct queue_entry *e;
 
@@ -327,6 +371,8 @@ queue_get(
 			q->count++;
 			q->in_flight++;
 		}
+		if (e->state != ENTRY_MISSING)
+			q->high = q->next;
 		run -= 4;
 	}
 	if (exceptions.len == 0 && run >> 2 == 0)
@@ -348,6 +394,7 @@ queue_restore(struct queue *q, uint64_t seq, uint64_t offset, uint32_t size,
 		*queue_append(q) = (struct queue_entry){
 		    .state = ENTRY_MISSING};
 	e = queue_at(q, seq);
+	queue_place(q, offset);
 	switch ((enum queue_state)e->state) {
 	case ENTRY_DONE:
 		return;
@@ -362,6 +409,7 @@ queue_restore(struct queue *q, uint64_t seq, uint64_t offset, uint32_t size,
 	case ENTRY_SENT:
 		/* Copied forward: the later record is the one that stays. */
 		q->bytes -= e->size;
+		q->is_mixed = true;
 		break;
 	}
 	q->bytes += size;
@@ -383,13 +431,10 @@ queue_settle(struct queue *q)
 		if (e->state != ENTRY_MISSING)
 			continue;
 		lost++;
-		queue_done(q, e);
+		queue_done(q, e, seq);
 	}
 	/* A done run at the floor moves it even when nothing was missing. */
-	while (q->floor < q->next && queue_at(q, q->floor)->state == ENTRY_DONE) {
-		q->head = (q->head + 1) & (q->cap - 1);
-		q->floor++;
-	}
+	queue_advance(q);
 	q->cursor = q->floor;
 	return lost;
 }

@@ -52,6 +52,9 @@ struct queue {
 	uint64_t floor;		/* first sequence number not done */
 	uint64_t next;		/* of the next entry */
 	uint64_t cursor;	/* none before it waits */
+	uint64_t high;		/* from it on all wait, or never were */
+	uint64_t newest;	/* the largest position of an entry */
+	bool is_mixed;		/* positions do not rise with the numbers */
 	uint32_t count;		/* entries not done */
 	uint32_t in_flight;	/* sent or received */
 	uint64_t bytes;		/* sum of size of entries not done */
@@ -89,6 +92,8 @@ void queue_detach(struct queue *q);
 void queue_reclaim(struct queue *q, uint64_t seq);
 /* The next received entry at or after seq; 0: none. */
 uint64_t queue_next_received(const struct queue *q, uint64_t seq);
+/* Copied forward: it stands there now. */
+void queue_move(struct queue *q, uint64_t seq, uint64_t offset);
 /* The smallest position that is still needed; QUEUE_NO_OFFSET: none. */
 uint64_t queue_first_offset(const struct queue *q);
 
