@@ -18,11 +18,15 @@
 #define BASE_RECORD_BATCH_H
 
 #include "base/buf.h"
+#include "base/varint.h"
 
 #define RECORD_BATCH_HEADER 61u		/* bytes before the first record */
 #define RECORD_BATCH_LENGTH_AT 12u	/* `length` counts from here on */
 /* Nothing longer is a batch to us (a record of 15 MiB and its headers). */
 #define RECORD_BATCH_MAX ((size_t)17 << 20)
+
+/* What a compressed batch may hold. */
+#define RECORD_INFLATED_MAX ((size_t)64 << 20)
 
 #define RECORD_COMPRESSION 0x0007u	/* mask of attributes */
 #define RECORD_LOG_APPEND_TIME 0x0008u
@@ -142,6 +146,30 @@ void record_batch_begin(struct record_batch_writer *w, struct buf *out,
 /* Appends a record without headers. With headers: record_put. */
 void record_batch_put(struct record_batch_writer *w, int64_t timestamp_ms,
     struct slice key, struct slice value);
+/*
+ * The two halves of a record with headers (record_put): open makes room for
+ * a body of `size` bytes after timestamp and offset delta (key, value, count
+ * of headers, headers) and returns where it goes; it must end at *end.
+ */
+uint8_t *record_batch_open_record(struct record_batch_writer *w,
+    int64_t timestamp_ms, size_t size, uint8_t **end);
+void record_batch_close_record(struct record_batch_writer *w,
+    const uint8_t *end);
+/* A length and its bytes, as keys, values and headers stand in a record. */
+static inline size_t
+record_bytes_size(struct slice s)
+{
+	return slice_is_null(s) ? 1 : varint_size((int64_t)s.len) + s.len;
+}
+static inline uint8_t *
+record_bytes_put(uint8_t *p, struct slice s)
+{
+	p = varint_put(p, slice_is_null(s) ? -1 : (int64_t)s.len);
+	if (s.len == 0)
+		return p;
+	memcpy(p, s.p, s.len);
+	return p + s.len;
+}
 /* Writes the counts into the header, so that a cursor can walk the batch. */
 void record_batch_sync(struct record_batch_writer *w);
 /* Sync and CRC: the batch is whole. Returns its bytes. */
