@@ -36,17 +36,25 @@ struct sink_options;	/* the values of `config`, see below */
  */
 struct sink_record {
 	const struct record *rec;
+	/*
+	 * Records of one batch with the same number may not overtake each
+	 * other at the target: when one of them was not delivered and may be
+	 * tried again, those after it are answered SINK_HELD. 0: free.
+	 */
+	uint64_t order;
 	void *data;		/* the sink's own, NULL at each send_batch */
 };
 
 /*
- * Records of one partition, in log order. The first time it holds all of a
- * run of the log that passed the rules; a retry holds those that were
- * retryable. The batch is valid until its last record was answered.
+ * Records of one partition, in log order. The first time it holds what a
+ * run of the log has for the target, less those that must wait for earlier
+ * ones of their key; these come in a later call, as do those to be tried
+ * again. The batch is valid until the runtime's turn after its last answer.
  */
 struct sink_batch {
 	struct sink_record **records;
 	size_t count;
+	uint32_t partition;
 	uint64_t first_offset;	/* of the run, the same at every try */
 	uint64_t last_offset;
 	unsigned tries;		/* 0 at first */
@@ -63,6 +71,8 @@ enum sink_outcome {
 	 * and makes it retryable if that succeeds, else unavailable.
 	 */
 	SINK_UNSURE,
+	/* Not tried, because of the order; spends no retry. */
+	SINK_HELD,
 };
 
 /* Bits of what a type can keep: connectors, section 1, `order`. */
@@ -76,6 +86,11 @@ struct sink_caps {
 	bool keys_batch;
 	/* Unsettled records do not count against in_flight; has flush. */
 	bool aggregates;
+	/*
+	 * Its state is by position (sink_keep): a batch is sent when the one
+	 * before it is settled, whatever in_flight says.
+	 */
+	bool serial;
 	unsigned orders;	/* SINK_ORDER_ bits */
 	uint32_t in_flight_max;	/* batches under way, 0: no limit */
 	uint32_t records_max;	/* in a batch, 0: no limit */
@@ -169,6 +184,12 @@ bool sink_is_test(const struct sink *);
  * same key replaces an earlier one; a null value removes the key.
  */
 void sink_keep(struct sink_batch *, struct slice key, struct slice value);
+/*
+ * Commits now: everything settled so far, and this key. For steps that must
+ * be on disk before they are made (a rotation). False: it could not, the
+ * caller answers SINK_UNAVAILABLE.
+ */
+bool sink_keep_now(struct sink *, struct slice key, struct slice value);
 /* What was committed, at open. */
 void sink_kept(const struct sink *,
     void (*cb)(struct slice key, struct slice value, void *arg), void *arg);
