@@ -39,8 +39,7 @@ static const char *const fault_names[] = {
 static const char *const fault_advice[] = {
 	[DB_OK] = "",
 	[DB_LOCKED] = "close the program that holds it, then try again",
-	[DB_DAMAGED] = "it was left as it is: put a backup in its place, or "
-	    "move it away",
+	[DB_DAMAGED] = "it was left as it is: restore a backup or move it away",
 	[DB_FOREIGN] = "it was left as it is: move it away",
 	[DB_NO_SPACE] = "free space on its file system",
 	[DB_MISSING] = "restore it from a backup",
