@@ -148,6 +148,8 @@ option_load(struct loader *l, const char *base, struct json_object *o,
 		(flag_of(o, "template") ? OPTION_TEMPLATE : 0u),
 	    .help_en = help_of(o, "en"),
 	    .help_zh = help_of(o, "zh")};
+	if (to->min != 0 && to->max == 0)
+		to->max = INT64_MAX;
 	return kind != OPTION_OBJECT || options_load(l, to->path,
 	    json_object_object_get(o, "options"), depth + 1);
 }

@@ -159,6 +159,18 @@ number_check(const struct check *c, const struct option *o, const char *path,
 }
 
 static struct json_object *
+quantity_written(enum option_kind kind, int64_t v)
+{
+	char text[32];
+
+	if (kind == OPTION_SIZE)
+		size_format(v, text, sizeof(text));
+	else
+		duration_format(v, text, sizeof(text));
+	return json_object_new_string(text);
+}
+
+static struct json_object *
 number_read(const struct check *c, const struct option *o, const char *path,
     const struct doc_node *n)
 {
@@ -182,7 +194,10 @@ number_read(const struct check *c, const struct option *o, const char *path,
 		    n->text, wanted[o->kind]);
 		return NULL;
 	}
-	return number_check(c, o, path, n, v) ? json_object_new_int64(v) : NULL;
+	if (!number_check(c, o, path, n, v))
+		return NULL;
+	return c->secrets != NULL || o->kind == OPTION_INT ?
+	    json_object_new_int64(v) : quantity_written(o->kind, v);
 }
 
 static struct json_object *
@@ -435,7 +450,6 @@ default_read(const struct check *c, const struct option *o, const char *path)
 		return json_object_new_string(o->fallback);
 	faults_init(&none);
 	silent.faults = &none;
-	silent.secrets = NULL;
 	n = yaml_doc_parse(slice_str(o->fallback), &none);
 	if (n != NULL)
 		v = value_read(&silent, o, path, n);
@@ -465,13 +479,16 @@ option_read(const struct check *c, const struct option *o, const char *path,
 
 	if (n == NULL || (doc_is_null(n) && o->kind >= OPTION_MAP))
 		return default_read(c, o, path);
-	if (o->kind == OPTION_OPEN && (o->flags & OPTION_UNBUILT) == 0)
+	if ((o->flags & OPTION_UNBUILT) != 0 && o->kind >= OPTION_OBJECT &&
+	    (n->kind == DOC_SCALAR || n->first != NULL))
+		fault_add(c->faults, n->place, path, "not built");
+	if (o->kind == OPTION_OPEN || c->faults->total > before)
 		return NULL;
 	if (doc_is_null(n)) {
 		fault_add(c->faults, n->place, path, "has no value");
 		return NULL;
 	}
-	v = o->kind == OPTION_OPEN ? NULL : value_read(c, o, path, n);
+	v = value_read(c, o, path, n);
 	if ((o->flags & OPTION_UNBUILT) != 0 && c->faults->total == before &&
 	    !is_default(c, o, path, v))
 		fault_add(c->faults, n->place, path, "not built");
@@ -552,6 +569,16 @@ value_mask(const struct schema *s, const struct option *o, const char *base,
 	char below[PATH_MAX_LEN + 4];
 	size_t i;
 
+	if ((o->flags & OPTION_SECRET) != 0 &&
+	    json_object_is_type(v, json_type_object)) {
+		all = json_object_new_object();
+		json_object_object_foreach(v, name, one) {
+			(void)one;
+			json_object_object_add(all, name,
+			    json_object_new_string(SECRET_MASK));
+		}
+		return all;
+	}
 	if ((o->flags & OPTION_SECRET) != 0)
 		return json_object_new_string(SECRET_MASK);
 	if (o->kind == OPTION_OBJECT)
@@ -567,9 +594,9 @@ value_mask(const struct schema *s, const struct option *o, const char *base,
 	if (o->kind == OPTION_TABLE && json_object_is_type(v, json_type_object)) {
 		all = json_object_new_object();
 		snprintf(below, sizeof(below), "%s.*", base);
-		json_object_object_foreach(v, name, one)
-			json_object_object_add(all, name,
-			    schema_mask(s, below, one));
+		json_object_object_foreach(v, row, fields)
+			json_object_object_add(all, row,
+			    schema_mask(s, below, fields));
 		return all;
 	}
 	return json_object_get(v);

@@ -74,7 +74,9 @@ const struct option *schema_find(const struct schema *, const char *path);
  * Checks a document against the options below base and returns the JSON
  * object, which the caller puts; whole only if no fault was added. path
  * is how the object is called in faults. A node that is absent gives the
- * defaults. secrets == NULL leaves ${env:..} and ${file:..} as written.
+ * defaults. secrets == NULL gives the form in which people write it, to be
+ * shown and stored: ${env:..} and ${file:..} stay, sizes and times are texts
+ * that this function takes again.
  */
 struct json_object *schema_check(const struct schema *, const char *base,
     const char *path, const struct doc_node *,

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 struct unit {
 	const char *name;
@@ -101,4 +102,50 @@ int_parse(const char *text, int64_t *v)
 	errno = 0;
 	*v = strtoll(text, &end, 10);
 	return errno == 0 && *end == '\0';
+}
+
+static bool
+offset_parse(const char *s, int64_t *minutes)
+{
+	int h, m, n = 0;
+
+	*minutes = 0;
+	if (strcmp(s, "Z") == 0 || strcmp(s, "z") == 0)
+		return true;
+	if ((*s != '+' && *s != '-') || strlen(s) != 6 ||
+	    sscanf(s + 1, "%2d:%2d%n", &h, &m, &n) != 2 || n != 5 || h < 0 ||
+	    h > 23 || m < 0 || m > 59)
+		return false;
+	*minutes = (*s == '-' ? -1 : 1) * (h * 60 + m);
+	return true;
+}
+
+bool
+time_parse(const char *text, int64_t *ms)
+{
+	struct tm tm = {0}, check;
+	int64_t part = 0, offset;
+	const char *rest = strptime(text, "%Y-%m-%dT%H:%M:%S", &tm);
+	size_t digits, i;
+	time_t t;
+
+	if (rest == NULL)
+		return false;
+	if (*rest == '.') {
+		digits = strspn(++rest, "0123456789");
+		if (digits == 0)
+			return false;
+		for (i = 0; i < 3; i++)
+			part = part * 10 + (i < digits ? rest[i] - '0' : 0);
+		rest += digits;
+	}
+	if (!offset_parse(rest, &offset))
+		return false;
+	check = tm;
+	t = timegm(&check);
+	/* The 31st of February is no day. */
+	if (check.tm_mday != tm.tm_mday || check.tm_mon != tm.tm_mon)
+		return false;
+	*ms = ((int64_t)t - offset * 60) * 1000 + part;
+	return true;
 }

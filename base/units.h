@@ -22,4 +22,10 @@ void duration_format(int64_t ms, char *out, size_t size);
 /* Whole decimal numbers, with sign; nothing before or after. */
 bool int_parse(const char *text, int64_t *v);
 
+/*
+ * A time of RFC 3339 ("2026-01-31T12:00:00Z", with a fraction or an offset)
+ * as milliseconds since 1970.
+ */
+bool time_parse(const char *text, int64_t *ms);
+
 #endif

@@ -1,0 +1,294 @@
+/* What no single option shows: names, addresses, references, pairs. */
+#include "base/config_private.h"
+
+#include "base/config_bind.h"
+#include "base/mem.h"
+#include "base/topic.h"
+#include "base/units.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+void
+config_fault(const struct config_doc *doc, const char *path, const char *fmt,
+    ...)
+{
+	size_t n = strlen(doc->prefix);
+	const char *below = path;
+	char message[1024];
+	va_list ap;
+
+	if (n > 0 && strncmp(path, doc->prefix, n) == 0)
+		below = path + n;
+	va_start(ap, fmt);
+	vsnprintf(message, sizeof(message), fmt, ap);
+	va_end(ap);
+	fault_add(doc->faults, doc_place_of(doc->root, below), path, "%s",
+	    message);
+}
+
+const char *
+json_text(struct json_object *o, const char *name)
+{
+	struct json_object *v = json_object_object_get(o, name);
+
+	return json_object_is_type(v, json_type_string) ?
+	    json_object_get_string(v) : NULL;
+}
+
+static bool
+name_is(const char *name, const char *first, const char *rest, size_t max)
+{
+	size_t n = strlen(name);
+
+	return n > 0 && n <= max && strchr(first, name[0]) != NULL &&
+	    strspn(name + 1, rest) == n - 1;
+}
+
+bool
+connector_name_check(const char *name)
+{
+	return name_is(name, "abcdefghijklmnopqrstuvwxyz0123456789",
+	    "abcdefghijklmnopqrstuvwxyz0123456789-", 63);
+}
+
+bool
+stream_name_check(const char *name)
+{
+	static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+	    "abcdefghijklmnopqrstuvwxyz0123456789";
+	static const char all[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+	    "abcdefghijklmnopqrstuvwxyz0123456789._-";
+
+	return name_is(name, letters, all, 249);
+}
+
+static void
+listener_check(const struct config_doc *doc, const char *path,
+    const char *bind, bool allows_anonymous)
+{
+	struct bind_address b;
+	const char *wrong = bind_parse(bind, &b);
+
+	if (wrong != NULL) {
+		config_fault(doc, path, "`%.100s` %s", bind, wrong);
+		return;
+	}
+	if (!bind_is_loopback(&b) && !allows_anonymous)
+		config_fault(doc, path, "%s is a public address and no "
+		    "authentication is configured; auth.allow_anonymous: true "
+		    "lets anybody in", b.host);
+}
+
+void
+listeners_check(const struct config_doc *doc, struct json_object *config)
+{
+	struct json_object *list = json_object_object_get(config, "listeners");
+	struct json_object *auth = json_object_object_get(config, "auth");
+	const char *bind, *other;
+	char path[64];
+	size_t i, j, n = list == NULL ? 0 : json_object_array_length(list);
+
+	for (i = 0; i < n; i++) {
+		bind = json_text(json_object_array_get_idx(list, i), "bind");
+		if (bind == NULL)
+			continue;
+		snprintf(path, sizeof(path), "listeners[%zu].bind", i);
+		listener_check(doc, path, bind, json_object_get_boolean(
+		    json_object_object_get(auth, "allow_anonymous")) != 0);
+		for (j = 0; j < i; j++) {
+			other = json_text(json_object_array_get_idx(list, j),
+			    "bind");
+			if (other != NULL && strcmp(bind, other) == 0)
+				config_fault(doc, path,
+				    "%s is taken by listeners[%zu]", bind, j);
+		}
+	}
+}
+
+void
+admin_check(const struct config_doc *doc, struct json_object *config)
+{
+	const char *http = json_text(json_object_object_get(config, "admin"),
+	    "http");
+	const char *wrong;
+	struct bind_address b;
+
+	if (http == NULL || http[0] == '\0')
+		return;
+	wrong = bind_parse(http, &b);
+	if (wrong != NULL)
+		config_fault(doc, "admin.http", "`%.100s` %s", http, wrong);
+	else if (!bind_is_loopback(&b))
+		config_fault(doc, "admin.http", "%s is a public address: the "
+		    "HTTP API beyond loopback needs tokens, which are not "
+		    "built", b.host);
+}
+
+static void
+filters_check(const struct config_doc *doc, const char *path,
+    struct json_object *list)
+{
+	size_t i, n = list == NULL ? 0 : json_object_array_length(list);
+	struct slice filter, group, rest;
+	const char *wrong;
+	char at[CONFIG_PATH_MAX];
+
+	for (i = 0; i < n; i++) {
+		filter = slice_str(json_object_get_string(
+		    json_object_array_get_idx(list, i)));
+		wrong = filter_check(filter);
+		if (wrong == NULL && filter_share(filter, &group, &rest))
+			wrong = "a shared subscription is no filter here";
+		snprintf(at, sizeof(at), "%s[%zu]", path, i);
+		if (wrong != NULL)
+			config_fault(doc, at, "`%.*s` is no topic filter: %s",
+			    filter.len > 60 ? 60 : (int)filter.len,
+			    (const char *)filter.p, wrong);
+	}
+}
+
+void
+streams_check(const struct config_doc *doc, struct json_object *streams)
+{
+	char path[CONFIG_PATH_MAX];
+
+	json_object_object_foreach(streams, name, stream) {
+		snprintf(path, sizeof(path), "streams.%.300s", name);
+		if (!stream_name_check(name))
+			config_fault(doc, path, "a stream's name has letters, "
+			    "digits, `.`, `_` and `-`, begins with a letter or "
+			    "digit, and has at most 249 characters");
+		snprintf(path, sizeof(path), "streams.%.300s.topics", name);
+		filters_check(doc, path,
+		    json_object_object_get(stream, "topics"));
+	}
+}
+
+static bool
+stream_covers(struct json_object *stream, struct json_object *topics)
+{
+	struct json_object *filters = json_object_object_get(stream, "topics");
+	size_t i, j, n = filters == NULL ? 0 :
+	    json_object_array_length(filters);
+	struct slice topic;
+	bool is_covered;
+
+	for (i = 0; i < json_object_array_length(topics); i++) {
+		topic = slice_str(json_object_get_string(
+		    json_object_array_get_idx(topics, i)));
+		is_covered = false;
+		for (j = 0; j < n && !is_covered; j++)
+			is_covered = filter_covers(slice_str(
+			    json_object_get_string(json_object_array_get_idx(
+			    filters, j))), topic);
+		if (!is_covered)
+			return false;
+	}
+	return true;
+}
+
+/* Without `stream`, at most one stream may cover the topics. */
+static void
+stream_choose_check(const struct config_doc *doc, const char *path,
+    struct json_object *topics, struct json_object *streams)
+{
+	struct buf names;
+	unsigned count = 0;
+
+	buf_init(&names);
+	json_object_object_foreach(streams, name, stream) {
+		if (!stream_covers(stream, topics))
+			continue;
+		buf_addf(&names, "%s%s", count == 0 ? "" : ", ", name);
+		count++;
+	}
+	if (count > 1)
+		config_fault(doc, path, "several streams cover the topics "
+		    "(%.400s): name one", buf_cstr(&names));
+	buf_fini(&names);
+}
+
+static void
+stream_reference_check(const struct config_doc *doc, const char *base,
+    struct json_object *d, struct json_object *streams)
+{
+	struct json_object *topics = json_object_object_get(d, "topics");
+	const char *stream = json_text(d, "stream");
+	char path[CONFIG_PATH_MAX];
+
+	snprintf(path, sizeof(path), "%.400s.stream", base);
+	if (stream == NULL && topics == NULL) {
+		config_fault(doc, path, "is required where there are no "
+		    "`topics`");
+		return;
+	}
+	if (stream == NULL && streams != NULL)
+		stream_choose_check(doc, path, topics, streams);
+	if (stream != NULL && !stream_name_check(stream))
+		config_fault(doc, path, "`%.60s` is no name of a stream",
+		    stream);
+	else if (stream != NULL && streams != NULL &&
+	    json_object_object_get(streams, stream) == NULL)
+		config_fault(doc, path, "no stream is named `%.60s`", stream);
+}
+
+static void
+failure_check(const struct config_doc *doc, const char *base,
+    struct json_object *d)
+{
+	struct json_object *f = json_object_object_get(d, "failure_strategy");
+	int64_t wait = json_object_get_int64(
+	    json_object_object_get(f, "wait_time_ms"));
+	int64_t max = json_object_get_int64(
+	    json_object_object_get(f, "max_wait_ms"));
+	const char *topic = json_text(f, "topic_name"), *wrong;
+	const char *strategy = json_text(f, "strategy");
+	char path[CONFIG_PATH_MAX];
+
+	snprintf(path, sizeof(path), "%.400s.failure_strategy.max_wait_ms",
+	    base);
+	if (wait > max)
+		config_fault(doc, path, "%lld is below wait_time_ms, %lld",
+		    (long long)max, (long long)wait);
+	snprintf(path, sizeof(path), "%.400s.failure_strategy.topic_name",
+	    base);
+	if (topic == NULL || topic[0] == '\0')
+		return;
+	wrong = topic_check(slice_str(topic));
+	if (wrong != NULL)
+		config_fault(doc, path, "`%.60s` is no topic: %s", topic,
+		    wrong);
+	if (strategy != NULL && strcmp(strategy, "dead_message_queue") != 0)
+		config_fault(doc, path, "goes with strategy "
+		    "dead_message_queue only");
+}
+
+void
+connector_check(const struct config_doc *doc, const char *name,
+    struct json_object *d, struct json_object *streams)
+{
+	const char *start = json_text(d, "start"), *own = json_text(d, "name");
+	char base[CONFIG_PATH_MAX - 64], path[CONFIG_PATH_MAX];
+	int64_t ms;
+
+	snprintf(base, sizeof(base), "connectors.%.100s", name);
+	if (!connector_name_check(name))
+		config_fault(doc, base, "a connector's name has small "
+		    "letters, digits and `-`, begins with a letter or digit, "
+		    "and has at most 63 characters");
+	snprintf(path, sizeof(path), "%s.name", base);
+	if (own != NULL && strcmp(own, name) != 0)
+		config_fault(doc, path, "`%.63s` is not the name it stands "
+		    "under", own);
+	snprintf(path, sizeof(path), "%s.start", base);
+	if (start != NULL && strcmp(start, "earliest") != 0 &&
+	    strcmp(start, "latest") != 0 && !time_parse(start, &ms))
+		config_fault(doc, path, "`%.60s` is not earliest, latest or a "
+		    "time such as 2026-01-31T12:00:00Z", start);
+	snprintf(path, sizeof(path), "%s.topics", base);
+	filters_check(doc, path, json_object_object_get(d, "topics"));
+	stream_reference_check(doc, base, d, streams);
+	failure_check(doc, base, d);
+}

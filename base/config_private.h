@@ -1,0 +1,45 @@
+/* config_private - what the files of the configuration share. */
+#ifndef BASE_CONFIG_PRIVATE_H
+#define BASE_CONFIG_PRIVATE_H
+
+#include "base/config.h"
+
+#define CONFIG_PATH_MAX 512
+
+/* A document under check: where faults of values get their places. */
+struct config_doc {
+	const struct doc_node *root;
+	/* Where root stands in the paths of faults: "" or "connectors.NAME". */
+	const char *prefix;
+	struct faults *faults;
+};
+
+void config_fault(const struct config_doc *, const char *path,
+    const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+
+static inline const struct secret_source *
+secrets_of(const struct config_input *in)
+{
+	return in->secrets != NULL ? in->secrets : &secret_system;
+}
+
+/* Text of a member, or NULL. */
+const char *json_text(struct json_object *, const char *name);
+
+/* Pairs and references between options; o is resolved. */
+void listeners_check(const struct config_doc *, struct json_object *config);
+void admin_check(const struct config_doc *, struct json_object *config);
+void streams_check(const struct config_doc *, struct json_object *streams);
+/* streams NULL: which exist is not known here. */
+void connector_check(const struct config_doc *, const char *name,
+    struct json_object *definition, struct json_object *streams);
+
+/*
+ * The definition at node with its type's options, in the resolved form or,
+ * with resolved false, in the written one. The caller puts it.
+ */
+struct json_object *connector_read(const char *name,
+    const struct doc_node *node, const struct config_input *, bool resolved,
+    struct faults *);
+
+#endif
