@@ -17,7 +17,7 @@ static bool
 bind_move(struct json_object *o, const char *name, const char *host,
     unsigned offset)
 {
-	const char *text = json_text(o, name);
+	const char *text = json_get_str(o, name, NULL);
 	struct bind_address b;
 	char moved[300];
 
@@ -44,7 +44,7 @@ config_override(struct json_object *config, const struct config_input *in,
 
 	if (in->data != NULL)
 		put_text(config, "data", in->data);
-	else if (json_text(config, "data") == NULL)
+	else if (json_get_str(config, "data", NULL) == NULL)
 		put_text(config, "data", in->is_root ? "/var/lib/bulkhead" :
 		    "./data");
 	for (i = 0; i < n; i++)

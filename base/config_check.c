@@ -28,15 +28,6 @@ config_fault(const struct config_doc *doc, const char *path, const char *fmt,
 	    message);
 }
 
-const char *
-json_text(struct json_object *o, const char *name)
-{
-	struct json_object *v = json_object_object_get(o, name);
-
-	return json_object_is_type(v, json_type_string) ?
-	    json_object_get_string(v) : NULL;
-}
-
 static bool
 name_is(const char *name, const char *first, const char *rest, size_t max)
 {
@@ -91,15 +82,15 @@ listeners_check(const struct config_doc *doc, struct json_object *config)
 	size_t i, j, n = list == NULL ? 0 : json_object_array_length(list);
 
 	for (i = 0; i < n; i++) {
-		bind = json_text(json_object_array_get_idx(list, i), "bind");
+		bind = json_get_str(json_object_array_get_idx(list, i), "bind", NULL);
 		if (bind == NULL)
 			continue;
 		snprintf(path, sizeof(path), "listeners[%zu].bind", i);
 		listener_check(doc, path, bind, json_object_get_boolean(
 		    json_object_object_get(auth, "allow_anonymous")) != 0);
 		for (j = 0; j < i; j++) {
-			other = json_text(json_object_array_get_idx(list, j),
-			    "bind");
+			other = json_get_str(json_object_array_get_idx(list, j),
+			    "bind", NULL);
 			if (other != NULL && strcmp(bind, other) == 0)
 				config_fault(doc, path,
 				    "%s is taken by listeners[%zu]", bind, j);
@@ -110,8 +101,8 @@ listeners_check(const struct config_doc *doc, struct json_object *config)
 void
 admin_check(const struct config_doc *doc, struct json_object *config)
 {
-	const char *http = json_text(json_object_object_get(config, "admin"),
-	    "http");
+	const char *http = json_get_str(json_object_object_get(config, "admin"),
+	    "http", NULL);
 	const char *wrong;
 	struct bind_address b;
 
@@ -215,7 +206,7 @@ stream_reference_check(const struct config_doc *doc, const char *base,
     struct json_object *d, struct json_object *streams)
 {
 	struct json_object *topics = json_object_object_get(d, "topics");
-	const char *stream = json_text(d, "stream");
+	const char *stream = json_get_str(d, "stream", NULL);
 	char path[CONFIG_PATH_MAX];
 
 	snprintf(path, sizeof(path), "%.400s.stream", base);
@@ -243,8 +234,8 @@ failure_check(const struct config_doc *doc, const char *base,
 	    json_object_object_get(f, "wait_time_ms"));
 	int64_t max = json_object_get_int64(
 	    json_object_object_get(f, "max_wait_ms"));
-	const char *topic = json_text(f, "topic_name"), *wrong;
-	const char *strategy = json_text(f, "strategy");
+	const char *topic = json_get_str(f, "topic_name", NULL), *wrong;
+	const char *strategy = json_get_str(f, "strategy", NULL);
 	char path[CONFIG_PATH_MAX];
 
 	snprintf(path, sizeof(path), "%.400s.failure_strategy.max_wait_ms",
@@ -269,7 +260,7 @@ void
 connector_check(const struct config_doc *doc, const char *name,
     struct json_object *d, struct json_object *streams)
 {
-	const char *start = json_text(d, "start"), *own = json_text(d, "name");
+	const char *start = json_get_str(d, "start", NULL), *own = json_get_str(d, "name", NULL);
 	char base[CONFIG_PATH_MAX - 64], path[CONFIG_PATH_MAX];
 	int64_t ms;
 

@@ -209,7 +209,7 @@ definition_masked(struct json_object *written,
 	struct json_object *to = schema_mask(schema_broker(), "connectors.*",
 	    written);
 	struct json_object *config = json_object_object_get(written, "config");
-	const char *name = json_text(written, "type");
+	const char *name = json_get_str(written, "type", NULL);
 	const struct connector_type *t = name == NULL || types == NULL ? NULL :
 	    types_find(types, name);
 

@@ -3,6 +3,7 @@
 #define BASE_CONFIG_PRIVATE_H
 
 #include "base/config.h"
+#include "base/json.h"
 
 #define CONFIG_PATH_MAX 512
 
@@ -22,9 +23,6 @@ secrets_of(const struct config_input *in)
 {
 	return in->secrets != NULL ? in->secrets : &secret_system;
 }
-
-/* Text of a member, or NULL. */
-const char *json_text(struct json_object *, const char *name);
 
 /* Pairs and references between options; o is resolved. */
 void listeners_check(const struct config_doc *, struct json_object *config);
