@@ -97,8 +97,9 @@ class Tree:
     replaces it whole ({mqtt}, {http} and {data} are filled in)."""
 
     def __init__(self, folder, config=None, text=None, data=None, args=(),
-                 env=None):
+                 env=None, build=None):
         self.folder = str(folder)
+        self.build = build or BUILD
         os.makedirs(self.folder, exist_ok=True)
         self.data = data or os.path.join(self.folder, "data")
         self.mqtt_port = free_port()
@@ -140,8 +141,8 @@ class Tree:
         """Starts the tree without waiting for it."""
         with open(self.log_file, "ab") as log:
             self.process = subprocess.Popen(
-                [BULKHEAD, "run", "-c", self.config_file, "--data", self.data,
-                 *self.args],
+                [os.path.join(self.build, "bin", "bulkhead"), "run", "-c",
+                 self.config_file, "--data", self.data, *self.args],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 env={**os.environ, **(self.env or {})},
                 start_new_session=True, preexec_fn=_dies_with_us)
@@ -197,7 +198,7 @@ class Tree:
     def is_ours(self, pid):
         """Guards against a process id that was used again."""
         try:
-            return (os.readlink("/proc/%d/exe" % pid).startswith(BUILD)
+            return (os.readlink("/proc/%d/exe" % pid).startswith(self.build)
                     and not is_zombie(pid))
         except OSError:
             return False

@@ -211,11 +211,9 @@ def test_retention_by_size(new_tree):
 
 def test_run_finds_its_programs(new_tree, tmp_path):
     """From another folder, by a symbolic link."""
-    link = tmp_path / "bulkhead"
-    link.symlink_to(bulkhead.BULKHEAD)
-    tree = new_tree({"streams": STREAMS})
-    saved = bulkhead.BULKHEAD
-    bulkhead.BULKHEAD = str(link)
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "bulkhead").symlink_to(bulkhead.BULKHEAD)
+    tree = new_tree({"streams": STREAMS}, build=str(tmp_path))
     here = os.getcwd()
     try:
         os.chdir(tmp_path)
@@ -223,4 +221,3 @@ def test_run_finds_its_programs(new_tree, tmp_path):
         assert tree.stop() == 0
     finally:
         os.chdir(here)
-        bulkhead.BULKHEAD = saved
