@@ -192,6 +192,18 @@ batch_add(struct batch *b, const struct record *rec)
 }
 
 void
+batch_add_replay(struct batch *b, const struct record *rec, int64_t row)
+{
+	struct item *it = batch_add(b, rec);
+	uint8_t *stream;
+
+	b->is_replay = true;
+	stream = batch_alloc(b, rec->stream.len);
+	it->rec.stream = text_move(&stream, rec->stream);
+	it->dlq_row = row;
+}
+
+void
 batch_seal(struct batch *b, uint64_t end)
 {
 	size_t i;

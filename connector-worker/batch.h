@@ -114,6 +114,8 @@ void batch_free(struct batch *b);
 
 /* Copies a record in. */
 struct item *batch_add(struct batch *b, const struct record *rec);
+/* The same of a row of the DLQ. */
+void batch_add_replay(struct batch *b, const struct record *rec, int64_t row);
 /* No more records; end is the offset to continue from. */
 void batch_seal(struct batch *b, uint64_t end);
 /* Records and their memory are given back; what is to commit stays. */
