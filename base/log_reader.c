@@ -111,7 +111,10 @@ log_reader_add_segment(struct log_reader *r, uint64_t base_offset, int fd)
 	size_t at = segments_below(r, base_offset);
 
 	if (at > 0 && r->segments[at - 1].base_offset == base_offset) {
-		close(fd);
+		if (r->is_open && r->open == base_offset)
+			scan_close(r);
+		close(r->segments[at - 1].fd);
+		r->segments[at - 1].fd = fd;
 		return;
 	}
 	if (r->segments_len == r->segments_cap) {
@@ -311,22 +314,23 @@ static enum log_reader_answer
 on_tail(struct log_reader *r, struct log_range *range)
 {
 	const struct segment *behind = segment_behind(r);
-	uint64_t from = r->expected;
-	enum log_reader_answer answer;
+	uint64_t from = r->expected, end;
+	enum log_reader_answer answer = LOG_READER_RECORD;
+	bool is_gap;
 
 	if (behind == NULL || behind->base_offset >= r->good_until) {
 		/* Segments come before watermarks: so this one was longer.
 		 * The scan stays where the next whole batch may come. */
 		return on_damage(r, from, r->good_until, range);
 	}
-	if (behind->base_offset == from || (r->scan.damage == 0 &&
-		behind->base_offset % LOG_GAP_ALIGN == 0)) {
-		answer = LOG_READER_RECORD;
-		if (r->next < behind->base_offset)
-			r->next = behind->base_offset;
-	} else {
-		answer = on_damage(r, from, behind->base_offset, range);
-	}
+	/* What lies in the gap was never written. */
+	is_gap = behind->base_offset % LOG_GAP_ALIGN == 0;
+	end = !is_gap ? behind->base_offset : r->scan.damage == 0
+	    ? from : segment_scan_tail_end(&r->scan, from);
+	if (from < behind->base_offset && from < end)
+		answer = on_damage(r, from, end, range);
+	if (r->next < behind->base_offset)
+		r->next = behind->base_offset;
 	scan_open(r, behind);
 	return answer;
 }

@@ -40,7 +40,7 @@ struct log_reader *log_reader_new(const char *stream, uint64_t incarnation,
     uint32_t partition);
 void log_reader_free(struct log_reader *r);
 
-/* Takes fd over, also when it is a duplicate. */
+/* Takes fd over; a second one of the same base offset replaces the first. */
 void log_reader_add_segment(struct log_reader *r, uint64_t base_offset,
     int fd);
 /* Retention removed the segment: closes the descriptor. */

@@ -179,16 +179,24 @@ headers_put(uint8_t *p, const struct record *r, const struct slice *v,
 	return p;
 }
 
+/* Per header: its name, and a length of the name and of the value. */
+#define HEADER_MAX (27 + 1 + 5)
+/* Length, attributes, timestamp, delta, two lengths, count of headers. */
+#define RECORD_FIXED_MAX (5 + 1 + 10 + 5 + 5 + 5 + 5)
+
 size_t
 record_size(const struct record *r)
 {
-	struct header_values h;
-	size_t n;
+	size_t n = RECORD_FIXED_MAX + HEADERS * HEADER_MAX + 64;
 
-	header_values_init(&h, r);
-	/* Length, attributes, timestamp and delta fit in these. */
-	return 5 + 1 + 10 + 5 + record_bytes_size(record_key(r)) +
-	    record_bytes_size(r->payload) + headers_size(r, h.v, &n);
+	/* The topic twice: as the key and as a header. */
+	n += r->topic.len * 2 + r->key.len + r->payload.len +
+	    r->client_id.len + r->username.len + r->protocol.len +
+	    r->content_type.len + r->response_topic.len +
+	    r->correlation_data.len + r->queues.len;
+	for (size_t i = 0; i < r->headers_len; i++)
+		n += r->headers[i].name.len + r->headers[i].value.len + 10;
+	return n;
 }
 
 void

@@ -56,7 +56,7 @@ struct record_space {
 };
 void record_space_fini(struct record_space *space);
 
-/* At least the bytes that record_put adds to a batch. */
+/* A bound, cheap to have: record_put never adds more bytes to a batch. */
 size_t record_size(const struct record *r);
 /* Appends r to an open batch. */
 void record_put(struct record_batch_writer *w, const struct record *r);

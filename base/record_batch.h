@@ -21,6 +21,7 @@
 #include "base/varint.h"
 
 #define RECORD_BATCH_HEADER 61u		/* bytes before the first record */
+#define RECORD_SIZE_MIN 7u		/* of a record, its length included */
 #define RECORD_BATCH_LENGTH_AT 12u	/* `length` counts from here on */
 /* Nothing longer is a batch to us (a record of 15 MiB and its headers). */
 #define RECORD_BATCH_MAX ((size_t)17 << 20)

@@ -211,6 +211,20 @@ segment_scan_next(struct segment_scan *s, uint64_t expected, uint64_t end,
 	return SEGMENT_DAMAGE;
 }
 
+uint64_t
+segment_scan_tail_end(struct segment_scan *s, uint64_t expected)
+{
+	struct record_batch b;
+	struct slice in;
+
+	if (chunk_fill(s, s->at, RECORD_BATCH_HEADER, CHUNK, &in) == -1 ||
+	    record_batch_get_header(in, &b) != RECORD_OK ||
+	    b.base_offset != expected ||
+	    b.last_offset_delta > b.size / RECORD_SIZE_MIN)
+		return expected + 1;
+	return record_batch_last_offset(&b) + 1;
+}
+
 enum segment_answer
 segment_scan_skip(struct segment_scan *s, uint64_t expected,
     struct record_batch *b)

@@ -36,6 +36,12 @@ void segment_scan_init(struct segment_scan *s);
 void segment_scan_fini(struct segment_scan *s);
 /* Stands before the batch at this position; forgets what it has read. */
 void segment_scan_open(struct segment_scan *s, int fd, uint64_t at);
+/* Stands somewhere else in the same file; keeps what it has read. */
+static inline void
+segment_scan_seek(struct segment_scan *s, uint64_t at)
+{
+	s->at = at;
+}
 /* Forgets what it has read: the file may have grown. */
 void segment_scan_drop(struct segment_scan *s);
 /* The same, and gives the memory back. */
@@ -47,6 +53,12 @@ void segment_scan_trim(struct segment_scan *s);
  */
 enum segment_answer segment_scan_next(struct segment_scan *s,
     uint64_t expected, uint64_t end, struct record_batch *batch);
+/*
+ * After TAIL with damage, where offsets go on behind a gap: the offset at
+ * which the damaged batch ends as far as its header tells, at least
+ * expected + 1.
+ */
+uint64_t segment_scan_tail_end(struct segment_scan *s, uint64_t expected);
 /*
  * Only the header of the next batch, without its CRC, and stands behind it:
  * for skipping. TAIL also where the header cannot be true; then go back and

@@ -1,6 +1,7 @@
 #include "router/log/io.h"
 
 #include <fcntl.h>
+#include <stdio.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -62,6 +63,13 @@ system_mkdirat(void *arg, int dirfd, const char *path, mode_t mode)
 }
 
 static int
+system_renameat(void *arg, int dirfd, const char *from, const char *to)
+{
+	(void)arg;
+	return renameat(dirfd, from, dirfd, to);
+}
+
+static int
 system_unlinkat(void *arg, int dirfd, const char *path, int flags)
 {
 	(void)arg;
@@ -89,6 +97,7 @@ const struct log_io log_io_system = {
 	.fdatasync = system_fdatasync,
 	.fsync = system_fsync,
 	.mkdirat = system_mkdirat,
+	.renameat = system_renameat,
 	.unlinkat = system_unlinkat,
 	.space = system_space,
 };

@@ -23,6 +23,9 @@ struct log_io {
 	int (*fdatasync)(void *arg, int fd);
 	int (*fsync)(void *arg, int fd);	/* of directories */
 	int (*mkdirat)(void *arg, int dirfd, const char *path, mode_t mode);
+	/* Within one directory. */
+	int (*renameat)(void *arg, int dirfd, const char *from,
+	    const char *to);
 	int (*unlinkat)(void *arg, int dirfd, const char *path, int flags);
 	/* Bytes that may be written to this file system. */
 	int (*space)(void *arg, int dirfd, uint64_t *bytes);

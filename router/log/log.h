@@ -118,8 +118,8 @@ struct log_events {
 	    const struct log_commit *commit);
 	/* Space ran out, or is there again. */
 	void (*on_space)(void *owner, bool is_full);
-	/* A new segment was begun: readers need its descriptor. Comes before
-	 * the watermark passes its base offset. */
+	/* A new segment was begun, or begun again: readers need (another)
+	 * descriptor. Comes before the watermark passes its base offset. */
 	void (*on_segment)(void *owner, struct log_partition *p,
 	    uint64_t base_offset);
 	/* A segment is about to be removed; log start has moved. */
@@ -238,12 +238,16 @@ bool log_commit_is_busy(const struct log_store *s);
 /* There is something to commit: records, a checkpoint that is due, a sync,
  * segments to remove. Ask at the end of a turn and on a timer (<= 1 s). */
 bool log_commit_is_wanted(struct log_store *s);
-/* The commit that starts now will carry checkpoints: the job must hold all
- * that router.db is to know of the records appended so far. */
+/*
+ * Ask before every log_commit_start: when true, that commit carries
+ * checkpoints, and its job must hold all that router.db is to know of the
+ * records appended so far.
+ */
 bool log_checkpoint_is_due(struct log_store *s);
 /*
- * Hands everything gathered to the commit thread. fn may be NULL. Not while
- * one is busy. Also without records: then it is only the transaction.
+ * Hands everything gathered to the commit thread. Not while one is busy.
+ * Also without records: then it is only the transaction. fn NULL counts as a
+ * transaction that was written.
  */
 void log_commit_start(struct log_store *s, log_commit_fn *fn, void *job);
 /* Waits for the one in flight and delivers on_committed. */
@@ -285,7 +289,7 @@ struct log_segment {
 	bool is_active;
 };
 /* The i-th segment, oldest first; false beyond the last. */
-bool log_segment_get(const struct log_partition *p, size_t i,
+bool log_segment_get(struct log_partition *p, size_t i,
     struct log_segment *segment);
 /* A new read-only descriptor of the segment, the caller's; -1 with errno. */
 int log_segment_open(const struct log_partition *p, uint64_t base_offset);
@@ -308,8 +312,11 @@ void log_retention_run(struct log_store *s, uint64_t wall_ms);
 /* Log start becomes upto (at most the watermark); whole segments below it
  * are removed by the next commit. Purge: upto = the high watermark. */
 void log_trim(struct log_partition *p, uint64_t upto);
-/* Removes one sealed segment from the middle: $queue's copy forward only,
- * for readers would call it damage. */
-void log_segment_drop(struct log_partition *p, uint64_t base_offset);
+/*
+ * Removes one sealed segment from the middle: $queue's copy forward only,
+ * for readers would call it damage. False: not yet, it is active or not
+ * below the checkpoint.
+ */
+bool log_segment_drop(struct log_partition *p, uint64_t base_offset);
 
 #endif
