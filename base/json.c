@@ -25,6 +25,7 @@ json_parse(struct slice text)
 	json_tokener_set_flags(
 	    tok, JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8);
 	o = json_tokener_parse_ex(tok, (const char *)text.p, (int)text.len);
+	p = text.p + json_tokener_get_parse_end(tok);
 	if (json_tokener_get_error(tok) == json_tokener_continue)
 		/* A number at the very end: the NUL tells that it is. */
 		o = json_tokener_parse_ex(tok, "", 1);
@@ -32,9 +33,6 @@ json_parse(struct slice text)
 		json_object_put(o);
 		o = NULL;
 	} else {
-		p = text.p + json_tokener_get_parse_end(tok);
-		if (json_tokener_get_parse_end(tok) > text.len)
-			p = text.p + text.len;
 		for (; o != NULL && p < text.p + text.len; p++)
 			if (strchr(" \t\r\n", *p) == NULL || *p == '\0') {
 				json_object_put(o);
