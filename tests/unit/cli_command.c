@@ -23,7 +23,7 @@ static bool
 parse(const char *command)
 {
 	static char line[512];
-	char *words[32];
+	static char *words[32];
 	size_t n = 0;
 
 	snprintf(line, sizeof(line), "%s", command);

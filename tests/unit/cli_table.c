@@ -15,7 +15,7 @@ print(const char *columns, const char *rows, size_t width, bool colour)
 
 	setlocale(LC_CTYPE, "C.UTF-8");
 	cr_assert_not_null(o);
-	buf_init(&out);
+	buf_clear(&out);
 	table_print(&out, columns, o, &style);
 	json_object_put(o);
 	return buf_cstr(&out);
@@ -67,7 +67,7 @@ cell(const char *json, const char *format)
 {
 	struct json_object *o = json_parse(slice_str(json));
 
-	buf_init(&out);
+	buf_clear(&out);
 	cell_format(&out, o, format);
 	json_object_put(o);
 	return buf_cstr(&out);
@@ -99,7 +99,7 @@ Test(tree, objects_are_indented)
 	    "null},\"d\":[{\"e\":\"x\"}],\"f\":[1,2],\"g\":{},"
 	    "\"h\":\"l1\\nl2\"}"));
 
-	buf_init(&out);
+	buf_clear(&out);
 	tree_print(&out, o, 0);
 	cr_assert_str_eq(buf_cstr(&out), "a: 1\nb:\n  c: -\nd:\n  -\n"
 	    "    e: x\nf: 1, 2\ng: {}\nh:\n  l1\n  l2\n", "%s",
