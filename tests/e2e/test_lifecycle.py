@@ -4,6 +4,7 @@ ordered stop."""
 import json
 import os
 import signal
+import subprocess
 import time
 
 import pytest
@@ -221,3 +222,32 @@ def test_run_finds_its_programs(new_tree, tmp_path):
         assert tree.stop() == 0
     finally:
         os.chdir(here)
+
+
+def test_demo(new_tree, tmp_path):
+    """What ./run --demo shows, on ports of its own."""
+    tree = new_tree()
+    env = {**os.environ, "PATH": os.path.dirname(bulkhead.BULKHEAD) + ":"
+           + os.environ["PATH"]}
+    with open(tree.log_file, "wb") as log:
+        tree.process = subprocess.Popen(
+            [os.path.join(bulkhead.ROOT, "deploy", "demo.sh"),
+             bulkhead.BULKHEAD, "-c", tree.config_file, "--data", tree.data],
+            stdout=log, stderr=log, env=env, start_new_session=True,
+            preexec_fn=bulkhead._dies_with_us)
+    try:
+        bulkhead.wait_for(lambda: "still running" in tree.log(), 30,
+                          "the demo to end: " + tree.log()[-500:])
+        rows = compare.lines(os.path.join(tree.data, "demo",
+                                          "telemetry.jsonl"))
+        assert len(rows) == 12
+        assert {r["payload"]["machine"] for r in rows} == {"press", "mill",
+                                                           "oven"}
+        assert "healthy" in tree.log() and '"celsius":44' in tree.log()
+    finally:
+        tree.process.send_signal(signal.SIGINT)
+        tree.process.wait(30)
+        tree.process = None
+    with pytest.raises(bulkhead.Failed) as failed:
+        tree.status()
+    assert failed.value.status == 3

@@ -38,7 +38,7 @@ class Sub:
 
     def __init__(self, broker, *args, count=1, timeout=10):
         self.process = subprocess.Popen(
-            ["mosquitto_sub", "-p", str(broker.mqtt_port), "-C", str(count),
+            ["stdbuf", "-oL", "mosquitto_sub", "-p", str(broker.mqtt_port), "-C", str(count),
              "-W", str(timeout), "-d", *args], stdout=subprocess.PIPE,
             stderr=subprocess.PIPE, text=True,
             preexec_fn=bulkhead._dies_with_us)
