@@ -112,7 +112,8 @@ config_read(struct doc_node *root, const struct config_input *in,
 }
 
 static void
-config_check(const struct config_doc *doc, struct json_object *config)
+config_check(const struct config_doc *doc, struct json_object *config,
+    const struct config_input *in)
 {
 	struct json_object *streams = json_object_object_get(config,
 	    "streams");
@@ -126,6 +127,11 @@ config_check(const struct config_doc *doc, struct json_object *config)
 	streams_check(doc, streams);
 	json_object_object_foreach(connectors, name, definition)
 		connector_check(doc, name, definition, streams);
+	files_check(doc, connectors, in->types);
+	if (doc->faults->total > 0)
+		return;
+	json_object_object_foreach(connectors, own, good)
+		type_check(doc, own, good, in);
 }
 
 struct config *
@@ -140,7 +146,7 @@ config_parse(struct slice text, const struct config_input *in,
 	if (faults->total > 0)
 		return NULL;
 	resolved = config_read(root, in, true, faults);
-	config_check(&doc, resolved);
+	config_check(&doc, resolved, in);
 	faults_sort(faults);
 	if (faults->total > 0) {
 		json_object_put(resolved);

@@ -24,6 +24,12 @@ struct config_input {
 	const char *data;
 	const char *listen;
 	unsigned port_offset;
+	/*
+	 * Where connector programs are, which check what their tables cannot
+	 * say, and as whom they run (0: as we are); NULL: not asked.
+	 */
+	const char *libexec;
+	unsigned tool_uid;
 };
 
 struct config {
@@ -59,6 +65,13 @@ void definition_free(struct definition *);
 /* Masked; the caller puts it. */
 struct json_object *definition_masked(struct json_object *written,
     const struct connector_types *);
+
+/*
+ * True when both write one file (types whose capabilities say that they
+ * write files), which nobody could keep in order; *option names where.
+ */
+bool definitions_collide(const struct connector_type *,
+    struct json_object *a, struct json_object *b, const char **option);
 
 bool connector_name_check(const char *name);	/* true: a good name */
 bool stream_name_check(const char *name);

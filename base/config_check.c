@@ -283,3 +283,55 @@ connector_check(const struct config_doc *doc, const char *name,
 	stream_reference_check(doc, base, d, streams);
 	failure_check(doc, base, d);
 }
+
+bool
+definitions_collide(const struct connector_type *type, struct json_object *a,
+    struct json_object *b, const char **option)
+{
+	struct json_object *caps = json_member(type->description,
+	    "capabilities");
+	struct json_object *paths = json_member(caps, "paths");
+	size_t i, n = json_object_is_type(paths, json_type_array) ?
+	    json_object_array_length(paths) : 0;
+	const char *x, *y;
+
+	if (!json_get_bool(caps, "writes_files", false) ||
+	    strcmp(json_get_str(a, "type", ""), json_get_str(b, "type", "")))
+		return false;
+	for (i = 0; i < n; i++) {
+		*option = json_object_get_string(
+		    json_object_array_get_idx(paths, i));
+		x = json_get_str(json_member(a, "config"), *option, NULL);
+		y = json_get_str(json_member(b, "config"), *option, NULL);
+		if (x != NULL && y != NULL && strcmp(x, y) == 0)
+			return true;
+	}
+	return false;
+}
+
+void
+files_check(const struct config_doc *doc, struct json_object *connectors,
+    const struct connector_types *types)
+{
+	const struct connector_type *t;
+	const char *option;
+	char path[CONFIG_PATH_MAX];
+
+	if (types == NULL)
+		return;
+	json_object_object_foreach(connectors, name, d) {
+		t = types_find(types, json_get_str(d, "type", ""));
+		if (t == NULL)
+			continue;
+		json_object_object_foreach(connectors, other, e) {
+			if (e == d)
+				break;
+			if (!definitions_collide(t, d, e, &option))
+				continue;
+			snprintf(path, sizeof(path),
+			    "connectors.%.100s.config.%.100s", name, option);
+			config_fault(doc, path, "connectors.%s writes the "
+			    "same file", other);
+		}
+	}
+}

@@ -33,6 +33,16 @@ void connector_check(const struct config_doc *, const char *name,
     struct json_object *definition, struct json_object *streams);
 
 /*
+ * Asks the type's program; for definitions that are otherwise good. Does
+ * nothing where no programs are given.
+ */
+void type_check(const struct config_doc *, const char *name,
+    struct json_object *resolved, const struct config_input *);
+/* No two connectors write one file: o is a table of resolved definitions. */
+void files_check(const struct config_doc *, struct json_object *connectors,
+    const struct connector_types *);
+
+/*
  * The definition at node with its type's options, in the resolved form or,
  * with resolved false, in the written one. The caller puts it.
  */
