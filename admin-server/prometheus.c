@@ -90,11 +90,12 @@ family_of(struct prometheus *p, const char *name, struct json_object *metric)
 	return f;
 }
 
+/* Who speaks of another process (the supervisor) names it itself. */
 static void
 add_labels(struct buf *b, const char *process, struct json_object *labels)
 {
 	buf_add_str(b, "{process=\"");
-	add_escaped(b, process, true);
+	add_escaped(b, json_get_str(labels, "process", process), true);
 	buf_add_str(b, "\"");
 	if (json_object_is_type(labels, json_type_object)) {
 		json_object_object_foreach(labels, key, v) {

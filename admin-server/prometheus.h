@@ -2,7 +2,7 @@
  * prometheus - the answers to `metrics` requests as one text.
  *
  * Samples of one name stand together under one HELP and TYPE; each gets the
- * label `process`. What is malformed is left out. Pure.
+ * label `process` if it has none. What is malformed is left out. Pure.
  *
  * Prometheus text format 0.0.4.
  */

@@ -65,13 +65,27 @@ serve_expect(struct exchange *x, struct questions *q, size_t i)
 	return false;
 }
 
+/* A worker is asked under its connector's name; that is the one to name. */
+static bool
+is_no_worker(struct exchange *x, struct questions *q)
+{
+	if (strcmp(x->route->target, "worker") != 0 ||
+	    questions_status(q, 0) != 404 || strncmp(json_get_str(
+	    questions_body(q, 0), "message", ""), "no process ", 11) != 0)
+		return false;
+	x->on_gone = NULL;
+	exchange_error(x, 404, "not_found", "there is no connector %s",
+	    json_get_str(x->args, "name", ""));
+	return true;
+}
+
 static void
 on_relayed(struct questions *q, void *arg)
 {
 	struct exchange *x = arg;
 	struct json_object *body = questions_body(q, 0);
 
-	if (serve_expect(x, q, 0))
+	if (!is_no_worker(x, q) && serve_expect(x, q, 0))
 		exchange_json(x, questions_status(q, 0),
 		    body == NULL ? json_object_new_object() :
 		    json_object_get(body));
@@ -82,7 +96,7 @@ on_listed(struct questions *q, void *arg)
 {
 	struct exchange *x = arg;
 
-	if (serve_expect(x, q, 0))
+	if (!is_no_worker(x, q) && serve_expect(x, q, 0))
 		exchange_json(x, 200, page_new(questions_body(q, 0), x->args));
 }
 

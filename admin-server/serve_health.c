@@ -103,17 +103,12 @@ static void
 own_metrics(struct prometheus *p)
 {
 	struct json_object *m = metrics_new();
-	struct statvfs s;
 
 	metrics_counter(m, "bulkhead_admin_requests_total",
 	    "Requests that the API has served.", server_requests(), NULL);
 	metrics_gauge(m, "bulkhead_admin_connections",
 	    "Open connections of the API.", (double)server_connections(),
 	    NULL);
-	if (statvfs(".", &s) == 0)
-		metrics_gauge(m, "bulkhead_data_free_bytes",
-		    "Free space of the data folder's file system.",
-		    (double)s.f_bavail * (double)s.f_frsize, NULL);
 	prometheus_add(p, "admin", m);
 	json_object_put(m);
 }

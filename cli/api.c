@@ -200,6 +200,10 @@ complain_of(unsigned status, struct json_object *body)
 			continue;
 		buf_addf(&b, "; %s%s%s", json_get_str(d, "path", ""),
 		    json_get_str(d, "path", "")[0] != '\0' ? ": " : "", text);
+		if (json_get_u64(d, "line", 0) > 0)
+			buf_addf(&b, " (line %llu, column %llu)",
+			    (unsigned long long)json_get_u64(d, "line", 0),
+			    (unsigned long long)json_get_u64(d, "column", 0));
 	}
 	complain("%s", buf_cstr(&b));
 	buf_fini(&b);

@@ -1,5 +1,6 @@
 #include "cli/table.h"
 
+#include "base/clock.h"
 #include "base/json.h"
 #include "base/utf8.h"
 
@@ -101,6 +102,7 @@ static void
 format_exit(struct buf *out, struct json_object *v)
 {
 	struct json_object *signo = json_member(v, "signal");
+	struct json_object *name = json_member(v, "signal_name");
 
 	if (!json_object_is_type(v, json_type_object)) {
 		cell_format(out, v, "");
@@ -108,8 +110,9 @@ format_exit(struct buf *out, struct json_object *v)
 	}
 	if (json_object_is_type(signo, json_type_string) ||
 	    (signo != NULL && json_object_get_int(signo) != 0)) {
-		buf_add_str(out, "signal ");
-		cell_format(out, signo, "");
+		if (name == NULL)
+			buf_add_str(out, "signal ");
+		cell_format(out, name == NULL ? signo : name, "");
 		return;
 	}
 	buf_add_str(out, "exit ");
@@ -129,6 +132,7 @@ cell_format(struct buf *out, struct json_object *v, const char *format)
 {
 	bool is_number = json_object_is_type(v, json_type_int) ||
 	    json_object_is_type(v, json_type_double);
+	char when[40];
 
 	if (v == NULL)
 		buf_add_str(out, "-");
@@ -138,6 +142,9 @@ cell_format(struct buf *out, struct json_object *v, const char *format)
 		format_seconds(out, json_object_get_uint64(v));
 	else if (is_number && strcmp(format, "percent") == 0)
 		buf_addf(out, "%.1f", json_object_get_double(v));
+	else if (is_number && strcmp(format, "time") == 0)
+		buf_add_str(out, clock_rfc3339(json_object_get_uint64(v),
+		    when, sizeof(when)));
 	else if (strcmp(format, "exit") == 0)
 		format_exit(out, v);
 	else if (strcmp(format, "count") == 0 && !is_number &&

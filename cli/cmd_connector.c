@@ -105,28 +105,31 @@ static int
 say_tested(const struct invocation *in, const char *name,
     struct api_answer *answer)
 {
-	bool ok = json_get_bool(answer->body, "ok", true);
-	const char *message = json_get_str(answer->body, "message", NULL);
+	bool ok = json_get_bool(answer->body, "ok", false);
+	struct json_object *found = json_member(answer->body, "found"), *row;
 	struct buf b;
 
+	buf_init(&b);
 	if (in->is_json) {
 		print_json(answer->body);
-	} else if (ok) {
-		buf_init(&b);
-		if (message != NULL) {
-			buf_addf(&b, "%s: ", name);
-			cell_format(&b, json_member(answer->body, "message"),
-			    "");
-			buf_add_str(&b, "\n");
-		} else {
-			buf_addf(&b, "%s: the target answers\n", name);
-		}
-		print_buf(&b);
-		buf_fini(&b);
 	} else {
-		complain("connector %s: %s", name,
-		    message != NULL ? message : "the test failed");
+		for (size_t i = 0; json_object_is_type(found, json_type_array) &&
+		    i < json_object_array_length(found); i++) {
+			row = json_object_array_get_idx(found, i);
+			cell_format(&b, json_member(row, "what"), "");
+			buf_add_str(&b, ": ");
+			cell_format(&b, json_member(row, "value"), "");
+			buf_add_str(&b, "\n");
+		}
+		if (ok)
+			buf_addf(&b, "connector %s: the target is good\n",
+			    name);
+		print_buf(&b);
 	}
+	buf_fini(&b);
+	if (!ok)
+		complain("connector %s: %s", name, json_get_str(answer->body,
+		    "reason", "the test failed"));
 	api_answer_fini(answer);
 	return ok ? EXIT_DONE : EXIT_FAILED;
 }

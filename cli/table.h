@@ -20,7 +20,10 @@ struct table_style {
 
 void table_print(struct buf *out, const char *columns,
     struct json_object *rows, const struct table_style *style);
-/* One value in a format: "", bytes, seconds, percent, list, count, state. */
+/*
+ * One value in a format: "", bytes, seconds, percent, time (milliseconds
+ * since 1970), count, exit, list.
+ */
 void cell_format(struct buf *out, struct json_object *v, const char *format);
 /* An object as indented "name: value" lines. */
 void tree_print(struct buf *out, struct json_object *o, unsigned depth);

@@ -14,7 +14,7 @@ Test(prometheus, samples_of_one_name_stand_together)
 	metrics_counter(a, "bulkhead_x_total", "X.\n\\", UINT64_MAX, "s",
 	    "q\"\\\n", NULL);
 	metrics_gauge(a, "bulkhead_y", "Y.", 0.5, NULL);
-	metrics_counter(b, "bulkhead_x_total", "X.", 3, "process", "no", NULL);
+	metrics_counter(b, "bulkhead_x_total", "X.", 3, "process", "other", NULL);
 	prometheus_add(p, "router", a);
 	prometheus_add(p, "mqtt", b);
 	json_object_put(a);
@@ -26,7 +26,7 @@ Test(prometheus, samples_of_one_name_stand_together)
 	    "# TYPE bulkhead_x_total counter\n"
 	    "bulkhead_x_total{process=\"router\",s=\"q\\\"\\\\\\n\"} "
 	    "18446744073709551615\n"
-	    "bulkhead_x_total{process=\"mqtt\"} 3\n"
+	    "bulkhead_x_total{process=\"other\"} 3\n"
 	    "# HELP bulkhead_y Y.\n"
 	    "# TYPE bulkhead_y gauge\n"
 	    "bulkhead_y{process=\"router\"} 0.5\n");

@@ -90,6 +90,9 @@ Test(cell, formats)
 	    "exit 1");
 	cr_assert_str_eq(cell("{\"signal\":\"SIGKILL\"}", "exit"),
 	    "signal SIGKILL");
+	cr_assert_str_eq(cell("{\"signal\":9,\"signal_name\":\"SIGKILL\"}",
+	    "exit"), "SIGKILL");
+	cr_assert_str_eq(cell("1500", "time"), "1970-01-01T00:00:01.500Z");
 	cr_assert_str_eq(cell("true", ""), "true");
 }
 
