@@ -2,7 +2,6 @@
 
 #include "admin-server/stream_read.h"
 #include "admin-server/subscribe.h"
-#include "base/log.h"
 #include "ipc/proc.h"
 
 static struct {
@@ -167,7 +166,7 @@ static void
 on_close(struct link *l, const char *reason)
 {
 	(void)l;
-	log_info("the link to the router ended: %s", reason);
+	(void)reason;	/* the link has logged it */
 	router_link_close();
 }
 

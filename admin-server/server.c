@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #define CONNS_MAX 256			/* per transport */
+#define RETRY_S 1.
 #define BODIES_MAX ((size_t)64 << 20)	/* bytes of bodies in all */
 
 struct listener {
@@ -33,13 +34,9 @@ static struct {
 	size_t bodies;
 	uint64_t requests;
 	bool is_draining;
+	ev_timer retry;		/* after having been out of descriptors */
 } server;
 
-void
-server_init(const struct route_table *routes)
-{
-	server.routes = routes;
-}
 
 const struct route_table *
 server_routes(void)
@@ -96,6 +93,21 @@ listeners_watch(void)
 	}
 }
 
+static void
+on_retry(struct ev_loop *loop, ev_timer *w, int events)
+{
+	(void)events;
+	ev_timer_stop(loop, w);
+	listeners_watch();
+}
+
+void
+server_init(const struct route_table *routes)
+{
+	server.routes = routes;
+	ev_timer_init(&server.retry, on_retry, RETRY_S, RETRY_S);
+}
+
 void
 server_forget(struct conn *c)
 {
@@ -118,8 +130,9 @@ on_acceptable(struct ev_loop *loop, ev_io *w, int events)
 	if (fd == -1) {
 		if (errno == EMFILE || errno == ENFILE) {
 			log_limited(LOG_WARN, "out of descriptors: the API "
-			    "takes no connection until one is closed");
+			    "takes no connection for %g s", RETRY_S);
 			ev_io_stop(loop, w);
+			ev_timer_again(loop, &server.retry);
 		}
 		return;
 	}

@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #define FOLLOW_S 10.		/* until the router must have answered */
-#define READERS_MAX 64		/* requests at once */
+#define READERS_MAX 32		/* requests at once: each holds segments */
 #define LINES_PER_TURN 2000
 
 /* A segment that came before the frame that names the incarnation. */
@@ -425,6 +425,8 @@ reader_pump(struct reader *r)
 		    (!r->has_limit || r->left > 0)) &&
 		    partition_read(r, &r->v[i], &out))
 			lines++;
+		log_reader_forget(r->v[i].log,
+		    log_reader_offset(r->v[i].log));
 	}
 	exchange_add(r->x, buf_slice(&out));
 	buf_fini(&out);

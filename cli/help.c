@@ -242,7 +242,7 @@ run_manual(const struct invocation *in)
 	const struct command_table *t = commands();
 
 	(void)in;
-	printf(".Dd $Mdocdate$\n.Dt BULKHEAD 1\n.Os Bulkhead %s\n"
+	printf(".Dd $Mdocdate: November 21 2026 $\n.Dt BULKHEAD 1\n.Os Bulkhead %s\n"
 	    ".Sh NAME\n.Nm bulkhead\n.Nd run and operate a message broker\n"
 	    ".Sh SYNOPSIS\n.Nm\n.Op Fl \\-socket Ar PATH\n.Ar COMMAND ...\n"
 	    ".Sh OPTIONS\n.Bl -tag -width Ds\n", BULKHEAD_VERSION);
