@@ -5,6 +5,7 @@
  */
 #include "base/json.h"
 #include "base/log.h"
+#include "base/record.h"
 #include "base/ring.h"
 #include "ipc/link.h"
 
@@ -151,11 +152,78 @@ on_interest(struct link *l, struct frame *f)
 	return true;
 }
 
+/* Records first .. end - 1 as a segment; the payload is the offset. */
+static void
+put_segment(struct link *l, uint32_t id, uint32_t partition, uint64_t first,
+    uint64_t end)
+{
+	int fd = memfd_create("segment", MFD_CLOEXEC);
+	union ipc_any m = {.segment = {id, partition, first}};
+	struct record_batch_writer w;
+	struct slice s;
+	struct buf b;
+	char text[32];
+
+	for (uint64_t o = first; o < end;) {
+		buf_init(&b);
+		record_batch_begin(&w, &b, o, RECORD_PRODUCER_OURS);
+		for (int i = 0; i < 10 && o < end; i++) {
+			snprintf(text, sizeof(text), "%llu",
+			    (unsigned long long)o++);
+			record_put(&w, &(struct record){
+			    .topic = SLICE_LIT("t"), .timestamp_ms = 1000,
+			    .payload = slice_str(text)});
+		}
+		s = record_batch_end(&w);
+		cr_assert_eq(write(fd, s.p, s.len), (ssize_t)s.len);
+		buf_fini(&b);
+	}
+	link_put_fds(l, IPC_SEGMENT, &m, &fd, 1);
+	close(fd);
+}
+
+static void
+put_watermark(struct link *l, uint32_t id, uint64_t high)
+{
+	struct ipc_batch items = {0};
+
+	ipc_add_partition_item(&items,
+	    &(struct ipc_partition_item){0, 0, high});
+	link_put_watermark(l,
+	    &(struct ipc_watermark){id, ipc_batch_list(&items)});
+	buf_fini(&items.bytes);
+}
+
+/*
+ * Streams: "big" has 5000 records in two segments and 10 in partition 1;
+ * "grows" shows 10 of its 20 records at first.
+ */
 static bool
 on_follow(struct link *l, struct frame *f)
 {
-	link_put_following(l, &(struct ipc_following){
-	    .id = f->u.follow.id, .reason = 1});
+	uint32_t id = f->u.follow.id;
+	bool is_big = slice_is(f->u.follow.stream, "big");
+	bool grows = slice_is(f->u.follow.stream, "grows");
+	struct ipc_batch items = {0};
+
+	if (is_big) {
+		put_segment(l, id, 0, 0, 2000);
+		put_segment(l, id, 0, 2000, 5000);
+		put_segment(l, id, 1, 0, 10);
+	} else if (grows) {
+		put_segment(l, id, 0, 0, 20);
+	}
+	ipc_add_partition_item(&items, &(struct ipc_partition_item){0, 0,
+	    is_big ? 5000 : 10});
+	if (is_big)
+		ipc_add_partition_item(&items,
+		    &(struct ipc_partition_item){1, 0, 10});
+	link_put_following(l, &(struct ipc_following){.id = id,
+	    .reason = is_big || grows ? 0 : 1, .incarnation = 77,
+	    .partitions = ipc_batch_list(&items)});
+	buf_fini(&items.bytes);
+	if (grows)
+		put_watermark(l, id, 20);
 	return true;
 }
 
@@ -470,6 +538,52 @@ Test(server, subscribers_hear_others_and_our_own)
 	cr_assert_eq(ask(true, "GET", "/api/v1/subscribe?filter=a%23", ""),
 	    400);
 	cr_assert_eq(ask(true, "GET", "/api/v1/subscribe", ""), 400);
+}
+
+static size_t
+count(const char *text)
+{
+	size_t n = 0;
+
+	for (const char *s = buf_cstr(&got); (s = strstr(s, text)) != NULL; s++)
+		n++;
+	return n;
+}
+
+Test(server, records_are_read_from_the_segments)
+{
+	cr_assert_eq(ask(true, "GET", "/api/v1/streams/big/records", ""), 200);
+	cr_assert_eq(count("\"topic\":\"t\""), 5010);
+	cr_assert(has("{\"id\":\"big."));
+	cr_assert(has("\"payload\":4999,"));
+	cr_assert_eq(ask(true, "GET",
+	    "/api/v1/streams/big/records?partition=1&from=4", ""), 200);
+	cr_assert_eq(count("\"topic\":\"t\""), 6);
+	cr_assert_eq(ask(true, "GET",
+	    "/api/v1/streams/big/records?limit=7", ""), 200);
+	cr_assert_eq(count("\"topic\":\"t\""), 7);
+	cr_assert_eq(ask(true, "GET",
+	    "/api/v1/streams/big/records?from=latest", ""), 200);
+	cr_assert_eq(count("\"topic\":\"t\""), 0);
+	cr_assert_eq(ask(true, "GET",
+	    "/api/v1/streams/big/records?from=2030-01-01T00:00:00Z", ""), 200);
+	cr_assert_eq(count("\"topic\":\"t\""), 0);
+	cr_assert_eq(ask(true, "GET",
+	    "/api/v1/streams/big/records?from=nosuch", ""), 400);
+}
+
+Test(server, only_followers_go_beyond_the_first_watermark)
+{
+	cr_assert_eq(ask(true, "GET", "/api/v1/streams/grows/records", ""),
+	    200);
+	cr_assert_eq(count("\"topic\":\"t\""), 10);
+	cr_assert_eq(ask(true, "GET",
+	    "/api/v1/streams/grows/records?follow=true&limit=20", ""), 200);
+	cr_assert_eq(count("\"topic\":\"t\""), 20);
+	cr_assert_eq(ask(true, "GET",
+	    "/api/v1/streams/grows/records?follow=true&limit=5&from=latest",
+	    ""), 200);
+	cr_assert_eq(count("\"topic\":\"t\""), 5);
 }
 
 Test(server, requests_of_one_connection_wait_for_each_other)
