@@ -1,0 +1,74 @@
+/*
+ * conn - the connections of all acceptors' clients: who is there, under
+ * which epoch, with which will.
+ *
+ * Every CONNECT registers and gets an epoch; the newest wins, the older
+ * connection of the same client id is told to close. What speaks for an
+ * older epoch is not heard.
+ *
+ * Architecture, section 4; MQTT 5, 3.1 and 4.8.
+ */
+#ifndef ROUTER_CONN_H
+#define ROUTER_CONN_H
+
+#include "ipc/messages.h"
+
+struct sender;
+struct session;
+struct will;
+
+struct conn {
+	uint64_t number;	/* the acceptor's */
+	uint64_t epoch;
+	struct sender *home;
+	struct session *session;	/* NULL: its home is the acceptor */
+	struct will *will;
+	uint64_t connected_ms;
+	uint32_t expiry_s;
+	uint16_t keepalive_s;
+	uint16_t receive_max;
+	bool is_connected;	/* CONNECTED was sent */
+	char *username, *protocol, *address;
+	uint16_t client_len;
+	char client_id[];
+};
+
+static inline struct slice
+conn_client(const struct conn *c)
+{
+	return slice_of(c->client_id, c->client_len);
+}
+
+#define REASON_TAKEN_OVER 0x8e
+#define REASON_ADMINISTRATIVE 0x98
+
+size_t conns_count(void);
+struct conn *conns_next(size_t *i);
+struct conn *conn_find(const struct sender *home, uint64_t number);
+struct conn *conn_by_client(struct slice client_id);
+
+void conn_open(struct sender *home, const struct ipc_connect *m);
+/* False: malformed. */
+bool conn_reclaim(struct sender *home, const struct ipc_reclaim *m);
+void conn_close(struct sender *home, const struct ipc_disconnect *m);
+/* The acceptor died: as if each had ended without DISCONNECT. */
+void conns_lost(struct sender *home);
+/* Tells the acceptor to close it and ends it here. */
+void conn_kick(struct conn *c, uint8_t reason);
+void conn_subscribe(struct sender *home, const struct ipc_subscribe *m);
+void conn_unsubscribe(struct sender *home, const struct ipc_unsubscribe *m);
+
+struct conn_limits {
+	uint32_t expiry_max_s;
+	uint64_t sessions;
+};
+void conns_set_limits(const struct conn_limits *limits);
+
+/* Sessions whose time has come; wall clock. */
+void sessions_expire(uint64_t now_ms);
+/* All acceptors are back: who was not reclaimed is offline from now on. */
+void sessions_settle(uint64_t now_ms);
+/* With its queue and connection. */
+void session_end(struct session *s, uint8_t reason);
+
+#endif
