@@ -2,7 +2,8 @@
  * topic - topic names and topic filters.
  *
  * Implements MQTT 5, 4.7 and 4.8.2. Lengths come from two-byte prefixes,
- * so nothing here is longer than 65,535 bytes.
+ * so nothing here is longer than 65,535 bytes. base/topic.h, which all
+ * protocols share, matches; here is what MQTT alone says.
  */
 #ifndef PROTO_MQTT_TOPIC_H
 #define PROTO_MQTT_TOPIC_H
@@ -31,11 +32,5 @@ enum mqtt_reason mqtt_filter_check(struct slice filter);
 bool mqtt_filter_share(struct slice *filter, struct slice *group);
 
 bool mqtt_filter_has_wildcard(struct slice filter);
-
-/* Does a checked filter (without $share) match a checked topic name? */
-bool mqtt_filter_match(struct slice filter, struct slice topic);
-
-/* Levels of a topic or filter: one more than its slashes. */
-size_t mqtt_topic_levels(struct slice topic);
 
 #endif

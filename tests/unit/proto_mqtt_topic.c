@@ -110,35 +110,3 @@ Test(topic, share)
 	f = SLICE_LIT("share/group/a");
 	cr_assert_not(mqtt_filter_share(&f, &group));
 }
-
-static bool
-match(const char *f, const char *t)
-{
-	return mqtt_filter_match(slice_str(f), slice_str(t));
-}
-
-/* The examples of MQTT 5, 4.7.1 to 4.7.3 */
-Test(topic, match)
-{
-	cr_assert(match("sport/tennis/player1/#", "sport/tennis/player1"));
-	cr_assert(match("sport/tennis/player1/#",
-	    "sport/tennis/player1/score/wimbledon"));
-	cr_assert(match("sport/#", "sport"));
-	cr_assert(match("sport/tennis/+", "sport/tennis/player1"));
-	cr_assert_not(match("sport/tennis/+", "sport/tennis/player1/ranking"));
-	cr_assert_not(match("sport/+", "sport"));
-	cr_assert(match("sport/+", "sport/"));
-	cr_assert(match("+/+", "/finance"));
-	cr_assert(match("/+", "/finance"));
-	cr_assert_not(match("+", "/finance"));
-	cr_assert_not(match("#", "$SYS/a"));
-	cr_assert_not(match("+/monitor/Clients", "$SYS/monitor/Clients"));
-	cr_assert(match("$SYS/#", "$SYS/a"));
-	cr_assert(match("$SYS/monitor/+", "$SYS/monitor/Clients"));
-	cr_assert_not(match("ACCOUNTS", "Accounts"));
-	cr_assert_not(match("a/b", "a"));
-	cr_assert_not(match("a", "a/b"));
-	cr_assert_not(match("/a", "a"));
-	cr_assert(match("a//b", "a//b"));
-	cr_assert_eq(mqtt_topic_levels(SLICE_LIT("a//b")), 3);
-}

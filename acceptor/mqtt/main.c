@@ -1,0 +1,71 @@
+/* acceptor-mqtt - MQTT 3.1, 3.1.1 and 5.0 over TCP. */
+#include "acceptor/listener.h"
+#include "acceptor/mqtt/client.h"
+#include "acceptor/mqtt/router.h"
+#include "acceptor/mqtt/shutdown.h"
+#include "ipc/proc.h"
+
+#include <unistd.h>
+
+static void
+on_setup(struct json_object *config)
+{
+	mqtt_configure(config);
+	subs_init(&mqtt.subs, router_interest_add, router_interest_remove);
+	wanted_init(&mqtt.wanted);
+	routes_init(&mqtt.routes, &mqtt.subs, &mqtt.wanted);
+	router_init();
+	clients_init(proc_loop());
+}
+
+static void
+on_link(enum ipc_kind kind, const char *name, uint64_t incarnation, int fd)
+{
+	(void)incarnation;
+	if (kind == KIND_ROUTER)
+		router_link(name, fd);
+	else
+		close(fd);
+}
+
+static void
+on_listener(const struct ipc_listener *l, int fd)
+{
+	listener_open(proc_loop(), l->id, fd, client_accept);
+}
+
+static void
+on_request(uint64_t id, struct slice op, struct json_object *args)
+{
+	(void)args;
+	if (slice_is(op, "metrics") || slice_is(op, "stats"))
+		proc_reply(id, 200, mqtt_metrics());
+	else
+		proc_reply_error(id, 404, "unknown_operation",
+		    "an acceptor has no operation %.*s", SLICE_ARG(op));
+}
+
+static void
+on_prepare(void)
+{
+	clients_prepare();
+	router_prepare();
+}
+
+static const struct proc_ops ops = {
+    .kind = KIND_ACCEPTOR,
+    .on_setup = on_setup,
+    .on_reconfigure = mqtt_configure,
+    .on_link = on_link,
+    .on_listener = on_listener,
+    .on_listener_gone = listener_close,
+    .on_request = on_request,
+    .on_shutdown = shutdown_begin,
+    .on_prepare = on_prepare,
+};
+
+int
+main(int argc, char **argv)
+{
+	return proc_run(&ops, argc, argv);
+}
