@@ -82,15 +82,17 @@ struct replayed {
 struct chunk;
 
 struct batch {
-	struct batch *next;
+	struct batch *next;		/* in the flow, then as it settled */
+	struct batch *after;		/* of the partition, in log order */
+	bool is_settled;
 	uint64_t incarnation;
 	uint32_t partition;
 	bool is_replay;			/* of the DLQ: moves no offset */
 	bool is_sealed;
 	uint64_t first;			/* first offset of the run */
 	uint64_t end;			/* the offset that it commits */
-	/* The run ends where a segment does: the ledger marks this place. */
-	bool ends_segment;
+	/* A segment begins at first: the ledger marks this place. */
+	bool begins_segment;
 	uint64_t opened_ms;		/* monotonic */
 	size_t bytes;			/* of payloads, keys, headers */
 	size_t memory;

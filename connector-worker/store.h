@@ -80,9 +80,10 @@ struct json_object *store_dlq_list(struct store *s, uint64_t after,
 struct json_object *store_dlq_show(struct store *s, const char *id);
 /* A row's number, 0 if there is none of this id. */
 int64_t store_dlq_row(struct store *s, const char *id);
-/* The next row after the number as a record of a replay; false: none. */
-bool store_dlq_take(struct store *s, int64_t after, int64_t *row,
-    struct batch *b);
+int64_t store_dlq_last(struct store *s);
+/* The next row in (after, until] as a record of a replay; false: none. */
+bool store_dlq_take(struct store *s, int64_t after, int64_t until,
+    int64_t *row, struct batch *b);
 bool store_dlq_take_row(struct store *s, int64_t row, struct batch *b);
 /* The row leaves the queue; the ledger's class moves with it. */
 bool store_dlq_remove(struct store *s, int64_t row, bool is_replayed);

@@ -173,6 +173,18 @@ store_dlq_count(struct store *s)
 	return n;
 }
 
+int64_t
+store_dlq_last(struct store *s)
+{
+	struct db_stmt *st = s->st[ST_DLQ_LAST];
+	int64_t row = 0;
+
+	if (db_step(st) == 1)
+		row = db_column_i64(st, 0);
+	db_reset(st);
+	return row;
+}
+
 static void
 row_add_text(struct json_object *o, const char *name, struct db_stmt *st,
     enum column c)
@@ -336,14 +348,15 @@ row_take(struct db_stmt *st, struct batch *b)
 }
 
 bool
-store_dlq_take(struct store *s, int64_t after, int64_t *row, struct batch *b)
+store_dlq_take(struct store *s, int64_t after, int64_t until, int64_t *row,
+    struct batch *b)
 {
 	struct db_stmt *st = s->st[ST_DLQ_LIST];
 	bool is_there;
 
 	db_bind_i64(st, 1, after);
 	db_bind_u64(st, 2, 1);
-	is_there = db_step(st) == 1;
+	is_there = db_step(st) == 1 && db_column_i64(st, C_ROW) <= until;
 	if (is_there) {
 		*row = db_column_i64(st, C_ROW);
 		row_take(st, b);

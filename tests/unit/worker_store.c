@@ -160,7 +160,7 @@ Test(store, dlq_rows_come_back_as_they_were, .init = setup, .fini = teardown)
 	put_dead(5);
 	put_dead(6);
 	cr_assert_eq(store_dlq_count(store), 2);
-	cr_assert(store_dlq_take(store, 0, &row, b));
+	cr_assert(store_dlq_take(store, 0, 9, &row, b));
 	batch_seal(b, 0);
 	rec = &b->items[0].rec;
 	cr_assert_eq(rec->offset, 5);
