@@ -77,10 +77,13 @@ print_faults(const struct invocation *in, const char *path,
 }
 
 static int
-check_file(const struct invocation *in, const struct connector_types *types)
+check_file(const struct invocation *in, const struct connector_types *types,
+    const char *libexec)
 {
+	/* What the types' programs say of a definition is asked too. */
 	struct config_input input = {.types = types,
-	    .is_root = geteuid() == 0};
+	    .is_root = geteuid() == 0,
+	    .libexec = libexec};
 	const char *path = in->arguments[0];
 	struct config *config;
 	struct faults faults;
@@ -125,9 +128,10 @@ run_check(const struct invocation *in)
 		free(path);
 		return EXIT_FAILED;
 	}
-	free(path);
+	*strrchr(path, '/') = '\0';
 	exit_status = invocation_has(in, OPTION_SCHEMA) ?
-	    print_schema(&types) : check_file(in, &types);
+	    print_schema(&types) : check_file(in, &types, path);
+	free(path);
 	types_fini(&types);
 	return exit_status;
 }

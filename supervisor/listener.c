@@ -21,7 +21,7 @@
 #define BACKLOG 4096
 #define ADMIN_SOCKET "admin.sock"
 
-static char problem[512];
+static char problem[4600];
 
 static const char *
 listener_failed(const char *bind, const char *why)

@@ -559,9 +559,9 @@ Test(tree, a_dead_router_is_replaced_and_linked_again)
 	cr_assert_eq(json_object_array_length(list), 1);
 	o = ask("supervisor crash.show {\"id\":\"%s\"}", json_get_str(
 	    json_object_array_get_idx(list, 0), "id", ""));
-	cr_assert_eq(json_get_u64(o, "signal", 0), SIGSEGV);
 	cr_assert_gt(json_object_array_length(json_member(o, "events")), 0);
-#ifndef BULKHEAD_SANITIZE
+#ifndef BULKHEAD_SANITIZE	/* which makes an exit of the signal */
+	cr_assert_eq(json_get_u64(o, "signal", 0), SIGSEGV);
 	cr_assert_gt(json_object_array_length(json_member(o, "backtrace")), 2);
 #endif
 	json_object_put(o);
