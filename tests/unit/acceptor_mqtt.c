@@ -640,6 +640,7 @@ Test(acceptor, gone_while_there_was_no_router)
 	int c = stub_client("gone", 4);
 
 	stub_router_end();
+	usleep(100000);
 	stub_send(c, "e0 00");
 	stub_expect_close(c);
 	cr_assert_eq(stub.disconnect_count, 0);
