@@ -185,8 +185,9 @@ record_batch_writer_size(const struct record_batch_writer *w)
 /* ---- compression -------------------------------------------------------- */
 
 /*
- * Rewrites a compressed batch as a plain one into out (cleared first): b
- * then lies in out. BAD when it does not inflate or would pass max bytes.
+ * Makes b a plain batch: its records then lie in out (cleared first); size
+ * and CRC stay those of what was read. BAD when it does not inflate, or to
+ * more than max bytes.
  */
 enum record_answer record_batch_inflate(struct record_batch *b, size_t max,
     struct buf *out);

@@ -172,7 +172,7 @@ job_add_parts(struct log_store *s, struct job *job)
 static void
 job_add_rows(struct log_store *s, struct job *job)
 {
-	struct log_sender *senders;
+	size_t senders = 0;
 
 	for (size_t i = 0; i < job->parts_len; i++)
 		row_add(s, job, job->parts[i].partition, i);
@@ -190,10 +190,12 @@ job_add_rows(struct log_store *s, struct job *job)
 				if (!has_part && p->is_recovered)
 					row_add(s, job, p, SIZE_MAX);
 			}
-	senders = job->senders;
 	for (size_t i = 0; i < job->rows_len; i++) {
-		job->rows[i].state.senders = senders;
-		senders += job->rows[i].state.senders_len;
+		struct log_state *state = &job->rows[i].state;
+
+		if (state->senders_len > 0)
+			state->senders = &job->senders[senders];
+		senders += state->senders_len;
 	}
 	s->has_moved_start = false;
 }

@@ -268,8 +268,9 @@ save(void *job, const struct log_commit *commit)
 		if (!row->is_checkpoint)
 			continue;
 		s->state = row->state;
-		memcpy(s->senders, row->state.senders,
-		    row->state.senders_len * sizeof(*s->senders));
+		if (row->state.senders_len > 0)
+			memcpy(s->senders, row->state.senders,
+			    row->state.senders_len * sizeof(*s->senders));
 	}
 	op_add(OP_DB, (int)disk.db_len);
 	pthread_mutex_unlock(&disk.lock);

@@ -213,11 +213,12 @@ Test(log_reader, a_flipped_byte_costs_one_batch)
 		end = batch < 4 ? f.at[batch + 1]
 				: lseek(f.fd, 0, SEEK_END);
 		for (off_t at = f.at[batch]; at < end; at++) {
-			struct log_reader *r = log_reader_new("s", 1, 0);
+			struct log_reader *r;
 			uint64_t first = (uint64_t)batch * 3;
 
 			if (at >= f.at[batch] + 12 && at < f.at[batch] + 16)
 				continue; /* the leader epoch says nothing */
+			r = log_reader_new("s", 1, 0);
 			file_flip(&f, at);
 			give(r, &f, 0);
 			log_reader_set_bounds(r, 0, 15);

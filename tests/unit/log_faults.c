@@ -131,8 +131,9 @@ save(void *job, const struct log_commit *commit)
 		if (!row->is_checkpoint)
 			continue;
 		f->saved = row->state;
-		memcpy(f->senders, row->state.senders,
-		    row->state.senders_len * sizeof(*f->senders));
+		if (row->state.senders_len > 0)
+			memcpy(f->senders, row->state.senders,
+			    row->state.senders_len * sizeof(*f->senders));
 		f->saved.senders = f->senders;
 	}
 	return 0;

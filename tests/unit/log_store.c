@@ -53,8 +53,9 @@ save(void *job, const struct log_commit *commit)
 		if (!row->is_checkpoint)
 			continue;
 		*to = row->state;
-		memcpy(f->senders[row->index], row->state.senders,
-		    row->state.senders_len * sizeof(struct log_sender));
+		if (row->state.senders_len > 0)
+			memcpy(f->senders[row->index], row->state.senders,
+			    row->state.senders_len * sizeof(struct log_sender));
 		to->senders = f->senders[row->index];
 		f->checkpoints++;
 	}
