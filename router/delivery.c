@@ -384,7 +384,9 @@ pump(struct session *s, uint64_t committed, uint64_t now_ms)
 {
 	uint64_t seq;
 
-	if (s->conn == NULL || !s->conn->is_connected)
+	/* Not before a reclaimed one's last answers are in. */
+	if (s->conn == NULL || !s->conn->is_connected ||
+	    !s->conn->home->is_complete)
 		return;
 	while ((seq = queue_peek(
 		    &s->queue, committed, s->conn->receive_max)) != 0) {
@@ -428,6 +430,16 @@ delivery_committed(void)
 		    s->queue.newest >= log_high_watermark(stream_queue()))
 			wait_for_commit(s);
 	}
+}
+
+void
+delivery_ready_all(struct sender *home)
+{
+	struct conn *c;
+
+	for (size_t i = 0; (c = map_next(&home->conns, &i)) != NULL;)
+		if (c->session != NULL)
+			delivery_ready(c->session);
 }
 
 void

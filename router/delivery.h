@@ -53,6 +53,8 @@ void delivery_add_retained(
 
 /* There may be something to send. */
 void delivery_ready(struct session *s);
+/* The same for all sessions that are connected there. */
+void delivery_ready_all(struct sender *home);
 /* The session has (again) a connection: repeats, then goes on. */
 void delivery_attach(struct session *s);
 void delivery_detach(struct session *s);

@@ -39,6 +39,7 @@ on_registered(struct link *l, struct frame *f)
 	if (!s->is_registered || s->is_complete)
 		return false;
 	s->is_complete = true;
+	delivery_ready_all(s);
 	barrier_step();
 	return true;
 }
@@ -190,14 +191,11 @@ static void
 on_credit(struct link *l)
 {
 	struct sender *s = link_arg(l);
-	struct conn *c;
 
 	if (!s->has_starved)
 		return;
 	s->has_starved = false;
-	for (size_t i = 0; (c = map_next(&s->conns, &i)) != NULL;)
-		if (c->session != NULL)
-			delivery_ready(c->session);
+	delivery_ready_all(s);
 }
 
 void

@@ -142,8 +142,7 @@ put_settlements(void)
 	struct ipc_settle m;
 	struct keep_batch *b;
 
-	while (router.is_ready &&
-	    (b = keep_unsent(&router.settlements)) != NULL) {
+	while ((b = keep_unsent(&router.settlements)) != NULL) {
 		m.items = keep_rest(&router.settlements, b, skip_settlement,
 		    &m.number);
 		if (m.items.count > 0)
@@ -454,6 +453,9 @@ router_link(const char *name, int fd)
 	interest_send(seq);
 	clients_each(forget_untold, NULL);
 	clients_each(reclaim, NULL);
+	/* Before the router sends again what is answered already. */
+	keep_resend(&router.settlements);
+	put_settlements();
 	link_put_registered(router.link, &(struct ipc_registered){0});
 }
 
@@ -502,7 +504,6 @@ router_welcomed(uint64_t generation)
 	router.is_ready = true;
 	link_on_credit(router.link, on_credit);
 	keep_resend(&router.messages);
-	keep_resend(&router.settlements);
 	clients_each(connect_again, NULL);
 	requests_again();
 	clients_each(settle_again, NULL);
@@ -531,7 +532,8 @@ router_prepare(void)
 		return;
 	if (router.interest.count > 0)
 		interest_send(router.next_interest++);
-	put_settlements();
+	if (router.is_ready)
+		put_settlements();
 	put_messages();
 	go_on();
 }
