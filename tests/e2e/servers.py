@@ -134,6 +134,8 @@ class HttpTarget:
     def __init__(self, port=None):
         self.requests = []
         self.taken = []
+        self.probes = 0
+        self.more_headers = {}
         self.answer = lambda request: 200
         self.lock = threading.Lock()
         target = self
@@ -163,10 +165,18 @@ class HttpTarget:
                 with contextlib.suppress(OSError):
                     self.send_response(status)
                     self.send_header("Content-Length", str(len(body)))
+                    for name, value in target.more_headers.items():
+                        self.send_header(name, value)
                     self.end_headers()
                     self.wfile.write(body)
 
-            do_PUT = do_PATCH = do_GET = do_HEAD = do_OPTIONS = do_POST
+            do_PUT = do_PATCH = do_GET = do_HEAD = do_POST
+
+            def do_OPTIONS(self):
+                """The webhook's probe: no record, any answer will do."""
+                target.probes += 1
+                self.send_response(204)
+                self.end_headers()
 
             def log_message(self, *args):
                 pass

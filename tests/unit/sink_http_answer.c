@@ -17,10 +17,10 @@ Test(http_answer, statuses)
 		{401, SINK_UNAVAILABLE}, {403, SINK_UNAVAILABLE},
 		{407, SINK_UNAVAILABLE}, {429, SINK_UNAVAILABLE},
 		{503, SINK_UNAVAILABLE}, {404, SINK_RETRYABLE},
-		{409, SINK_RETRYABLE}, {408, SINK_UNSURE},
-		{425, SINK_RETRYABLE}, {500, SINK_UNSURE},
+		{409, SINK_RETRYABLE}, {408, SINK_RETRYABLE},
+		{425, SINK_RETRYABLE}, {500, SINK_RETRYABLE},
 		{502, SINK_UNSURE}, {504, SINK_UNSURE},
-		{599, SINK_UNSURE}, {100, SINK_UNSURE},
+		{599, SINK_RETRYABLE}, {100, SINK_UNSURE},
 		{302, SINK_UNSURE}, {0, SINK_UNSURE},
 		{-1, SINK_UNSURE}, {600, SINK_UNSURE},
 		{999999, SINK_UNSURE},
@@ -31,53 +31,15 @@ Test(http_answer, statuses)
 		    rows[i].outcome, "status %ld", rows[i].status);
 }
 
-Test(http_answer, fields)
+Test(http_answer, probe)
 {
-	struct slice name, value;
+	static const long up[] = {200, 204, 301, 400, 401, 404, 405, 500, 501};
+	static const long down[] = {0, 100, 429, 502, 503, 504};
 
-	cr_assert(http_answer_field(slice_str("Retry-After:  7 \r\n"),
-	    &name, &value));
-	cr_assert(http_answer_name_is(name, "retry-after"));
-	cr_assert_not(http_answer_name_is(name, "retry-afte"));
-	cr_assert_not(http_answer_name_is(name, "retry-afteR"));
-	cr_assert(slice_is(value, "7"));
-	cr_assert(http_answer_field(slice_str("X:"), &name, &value));
-	cr_assert_eq(value.len, 0);
-	cr_assert_not(http_answer_field(slice_str("HTTP/1.1 200 OK\r\n"),
-	    &name, &value));
-	cr_assert_not(http_answer_field(slice_str("\r\n"), &name, &value));
-	cr_assert_not(http_answer_field(SLICE_NULL, &name, &value));
-	cr_assert_not(http_answer_field(slice_str(": x"), &name, &value));
-	cr_assert_not(http_answer_field(slice_str("a b: x"), &name, &value));
-	cr_assert_not(http_answer_field(slice_str("\xff: x"), &name, &value));
-}
-
-Test(http_answer, retry_after)
-{
-	const uint64_t now = 784111777000; /* Sun, 06 Nov 1994 08:49:37 GMT */
-	static const struct {
-		const char *value;
-		uint64_t ms;
-	} rows[] = {
-		{"0", 0}, {"1", 1000}, {" 120 ", 120000},
-		{"99999999999999999999999999", HTTP_RETRY_AFTER_MAX_MS},
-		{"Sun, 06 Nov 1994 08:49:47 GMT", 10000},
-		{"Sunday, 06-Nov-94 08:49:47 GMT", 10000},
-		{"Sun Nov  6 08:49:47 1994", 10000},
-		{"Sun, 06 Nov 1994 08:49:37 GMT", 0},
-		{"Sun, 06 Nov 1994 08:49:27 GMT", 0},
-		{"Sun, 06 Nov 1994 23:49:27 GMT", HTTP_RETRY_AFTER_MAX_MS},
-		{"Thu, 01 Jan 1920 00:00:00 GMT", 0},
-		{"-5", 0}, {"1.5", 0}, {"soon", 0}, {"", 0}, {"1 2", 0},
-		{"12345678901234567890123456789012345678901234567890"
-		 "12345678901234567890", 0},
-	};
-
-	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++)
-		cr_assert_eq(http_answer_retry_after(
-		    slice_str(rows[i].value), now), rows[i].ms,
-		    "%s", rows[i].value);
-	cr_assert_eq(http_answer_retry_after(SLICE_NULL, now), 0);
+	for (size_t i = 0; i < sizeof(up) / sizeof(*up); i++)
+		cr_assert(http_answer_is_up(up[i]), "%ld", up[i]);
+	for (size_t i = 0; i < sizeof(down) / sizeof(*down); i++)
+		cr_assert_not(http_answer_is_up(down[i]), "%ld", down[i]);
 }
 
 Test(http_answer, excerpt)
