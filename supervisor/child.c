@@ -1,5 +1,6 @@
 /* A child: its process is started, spoken with, reaped, and remembered. */
 #include "base/clock.h"
+#include "base/json.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/ring.h"
@@ -63,6 +64,15 @@ child_enter(struct child *c, enum life_state state)
 	if (strcmp(life_state_name(c->state), life_state_name(state)) != 0)
 		c->since_ms = clock_wall_ms();
 	c->state = state;
+}
+
+/* A try again would find the same: it waits for a hand. */
+static void
+child_park(struct child *c, const char *reason)
+{
+	log_error("%s will not be restarted: %s", c->name, reason);
+	child_reason(c, reason);
+	child_event(c, LIFE_EVENT_PARK);
 }
 
 /* ---- the end of a process ---------------------------------------------- */
@@ -136,6 +146,9 @@ child_check_gone(struct child *c)
 
 	if (!c->is_reaped || c->link != NULL)
 		return;
+	if (c->wait_code == CLD_EXITED && c->wait_status == SPAWN_NO_EXEC &&
+	    c->state == LIFE_STARTING)
+		child_park(c, "its program cannot be executed");
 	child_note_exit(c);
 	ran = c->ready_ms == 0 ? 0 : clock_mono_ms() - c->ready_ms;
 	child_forget_process(c);
@@ -283,14 +296,17 @@ child_wait(struct child *c)
 	child_set_timer(c, wait / 1000.);
 }
 
+/*
+ * Within a stop of everything three kinds take their turns one after the
+ * other: one that hangs leaves the others their share.
+ */
 static double
 stop_seconds(void)
 {
-	struct json_object *limits = json_object_object_get(
-	    tree.config->resolved, "limits");
+	uint64_t s = json_get_u64(json_member(tree.config->resolved, "limits"),
+	    "shutdown_timeout_s", 30);
 
-	return (double)json_object_get_int64(json_object_object_get(limits,
-	    "shutdown_timeout_s"));
+	return tree.is_stopping ? (double)s / 3 : (double)s;
 }
 
 static void

@@ -121,6 +121,8 @@ connector_free(struct connector *c)
 	*at = c->next;
 	json_object_put(c->written);
 	json_object_put(c->resolved);
+	json_object_put(c->next_written);
+	json_object_put(c->next_resolved);
 	json_object_put(c->start);
 	free(c->stream);
 	free(c->name);
@@ -388,17 +390,28 @@ connectors_load(void)
 }
 
 void
+connector_remove(struct connector *c, bool erase)
+{
+	c->is_deleted = true;
+	c->wants_erase = erase;
+	tree_remove(c->worker);
+}
+
+void
 connector_apply(const char *name, struct json_object *written,
     struct json_object *resolved)
 {
 	struct connector *c = connector_find(name);
-	bool has_type = c != NULL && !member_differs(c->written, written,
-	    "type");
 
-	/* Taken out and put back before its worker has ended. */
-	if (c != NULL && (c->is_deleted || !has_type)) {
-		log_warn("connector %s: its type changes only by taking it "
-		    "out of the file and putting it back in", name);
+	/* Another program, or the old one still ends: one after the other. */
+	if (c != NULL && (c->is_deleted ||
+	    member_differs(c->written, written, "type"))) {
+		json_object_put(c->next_written);
+		json_object_put(c->next_resolved);
+		c->next_written = json_object_get(written);
+		c->next_resolved = json_object_get(resolved);
+		if (!c->is_deleted)
+			connector_remove(c, false);
 		return;
 	}
 	if (c == NULL) {
@@ -412,17 +425,13 @@ connector_apply(const char *name, struct json_object *written,
 }
 
 void
-connector_remove(struct connector *c, bool erase)
-{
-	c->is_deleted = true;
-	c->wants_erase = erase;
-	tree_remove(c->worker);
-}
-
-void
 connector_drop(struct connector *c)
 {
-	connector_remove(c, false);
+	json_object_put(c->next_written);
+	json_object_put(c->next_resolved);
+	c->next_written = c->next_resolved = NULL;
+	if (!c->is_deleted)
+		connector_remove(c, false);
 }
 
 static void
@@ -471,7 +480,8 @@ own_stream_delete(const struct connector *c)
 void
 connector_on_gone(struct connector *c)
 {
-	struct json_object *o;
+	struct json_object *o, *written, *resolved;
+	char *next;
 
 	c->worker = NULL;
 	if (c->wants_erase) {
@@ -483,5 +493,13 @@ connector_on_gone(struct connector *c)
 		answer_json(c->answer, 200, o);
 		log_info("connector %s deleted", c->name);
 	}
+	next = c->next_written == NULL ? NULL : mem_strdup(c->name);
+	written = json_object_get(c->next_written);
+	resolved = json_object_get(c->next_resolved);
 	connector_free(c);
+	if (next != NULL && !tree.is_stopping)
+		connector_apply(next, written, resolved);
+	json_object_put(written);
+	json_object_put(resolved);
+	free(next);
 }

@@ -27,6 +27,8 @@ struct connector {
 	bool is_deleted;	/* its worker is being stopped for good */
 	bool wants_erase;	/* then its files go too */
 	struct answer answer;	/* who waits for that */
+	/* What the file has under its name when its worker is gone, or NULL. */
+	struct json_object *next_written, *next_resolved;
 	struct child *worker;
 };
 

@@ -313,7 +313,8 @@ program_link(const char *from, const char *name)
 }
 
 static const char *
-fake_kinds[] = {"router", "acceptor-mqtt", "admin-server", "connector-file"};
+fake_kinds[] = {"router", "acceptor-mqtt", "admin-server", "connector-file",
+    "connector-other"};
 
 /* The supervisor finds programs beside itself: it is copied. */
 static void
@@ -323,7 +324,7 @@ libexec_make(void)
 	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
 
 	self[n] = '\0';
-	for (size_t i = 0; i < 4; i++)
+	for (size_t i = 0; i < 5; i++)
 		program_link(self, fake_kinds[i]);
 	*strrchr(self, '/') = '\0';
 	snprintf(command, sizeof(command),
@@ -334,7 +335,7 @@ libexec_make(void)
 	    "{\"writes_files\":true,\"paths\":[\"path\"]},\"help\":{},"
 	    "\"options\":[{\"name\":\"path\",\"type\":\"string\","
 	    "\"required\":true},{\"name\":\"key\",\"type\":\"string\","
-	    "\"secret\":true}]}]");
+	    "\"secret\":true}]},{\"type\":\"other\",\"help\":{},\"options\":[]}]");
 }
 
 static void
@@ -778,6 +779,34 @@ Test(tree, a_reload_changes_what_differs_or_nothing)
 	kill(t.pid, SIGHUP);
 	wait_for(!process_is("connector.n", "running", 0));
 	json_object_put(now);
+}
+
+Test(tree, another_type_under_a_name_is_another_program)
+{
+	struct json_object *o;
+
+	config_write(STREAMS, F_CONNECTOR);
+	tree_start();
+	config_write(STREAMS, "f: {type: other, stream: s}");
+	json_object_put(ask("supervisor reload"));
+	wait_for(process_is("connector.f", "running", 0));
+	o = ask("connector.f show");
+	cr_assert_str_eq(json_get_str(json_member(json_member(o, "config"),
+	    "connector"), "type", ""), "other");
+	json_object_put(o);
+}
+
+Test(tree, a_program_that_is_not_there_is_told_once)
+{
+	char path[200];
+
+	config_write(STREAMS, "f: {type: file, stream: s, config: {path: x}}");
+	tree_start();
+	snprintf(path, sizeof(path), "%s/libexec/connector-file", t.root);
+	unlink(path);
+	json_object_put(ask("supervisor connector.restart {\"name\":\"f\"}"));
+	wait_for(process_is("connector.f", "stopped", 0));
+	cr_assert(log_has("its program cannot be executed"));
 }
 
 Test(tree, the_stop_goes_in_order)
