@@ -7,9 +7,12 @@
 #include "proto/http/response.h"
 
 #include <errno.h>
+#include <limits.h>
+#include <linux/sockios.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -460,6 +463,7 @@ conn_write(struct conn *c)
 			return;
 		}
 		buf_consume(&c->out, (size_t)n);
+		c->kernel_left = INT_MAX;
 		if (c->state >= CONN_SERVING)
 			conn_set_timer(c, WRITE_S);
 	}
@@ -496,12 +500,32 @@ on_writable(struct ev_loop *loop, ev_io *w, int events)
 	conn_guarded(w->data, conn_write);
 }
 
+/*
+ * A full socket is writable again only when a third of it is: that the
+ * client reads, slowly, is seen in what the kernel still holds.
+ */
+static bool
+conn_still_reads(struct conn *c)
+{
+	int left, before = c->kernel_left;
+
+	if (buf_len(&c->out) == 0 || ioctl(c->fd, SIOCOUTQ, &left) == -1)
+		return false;
+	c->kernel_left = left;
+	return left < before;
+}
+
 static void
 on_timer(struct ev_loop *loop, ev_timer *w, int events)
 {
+	struct conn *c = w->data;
+
 	(void)loop;
 	(void)events;
-	conn_free(w->data);
+	if (conn_still_reads(c))
+		conn_set_timer(c, WRITE_S);
+	else
+		conn_free(c);
 }
 
 struct conn *

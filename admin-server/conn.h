@@ -28,6 +28,7 @@ struct conn {
 	struct http_parser parser;
 	struct buf in;		/* read and not yet parsed */
 	struct buf out;
+	int kernel_left;	/* unsent bytes at the last look */
 	size_t body_counted;	/* of the bytes of bodies in all */
 	struct exchange x;
 	bool has_exchange;

@@ -134,7 +134,8 @@ cell_format(struct buf *out, struct json_object *v, const char *format)
 	    json_object_is_type(v, json_type_double);
 	char when[40];
 
-	if (v == NULL)
+	if (v == NULL || (json_object_is_type(v, json_type_array) &&
+	    json_object_array_length(v) == 0 && format[0] == '\0'))
 		buf_add_str(out, "-");
 	else if (is_number && strcmp(format, "bytes") == 0)
 		format_bytes(out, json_object_get_double(v));
