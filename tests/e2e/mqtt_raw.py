@@ -150,6 +150,7 @@ class Conn:
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.input = bytearray()
         self.out = bytearray()
+        self.later = collections.deque()   # read too early by expect
         self.session_present = False
         self.connack = None
         self.mids = itertools.count(1)
@@ -216,6 +217,11 @@ class Conn:
 
     def read(self, timeout=None):
         """The next packet; None if none came in time."""
+        if self.later:
+            return self.later.popleft()
+        return self.read_now(timeout)
+
+    def read_now(self, timeout=None):
         end = time.monotonic() + (self.timeout if timeout is None else timeout)
         while True:
             found = self.next_packet()
@@ -229,27 +235,24 @@ class Conn:
                 return None
 
     def expect(self, kind):
-        found = self.read()
-        assert found, "no packet, expected type %d" % kind
-        assert found.type == kind, "expected type %d, got %r" % (kind, found)
-        return found
+        """The next packet that is no PUBLISH: those wait for read."""
+        while True:
+            found = self.read_now()
+            assert found, "no packet, expected type %d" % kind
+            if found.type == kind:
+                return found
+            assert found.type == PUBLISH, "expected type %d, got %r" % (
+                kind, found)
+            self.later.append(found)
 
     def subscribe(self, *filters, qos=1):
         """Returns the return codes of the SUBACK. Messages that come in
         between wait for the next read."""
-        mid = next(self.mids)
         self.send(subscribe_packet(
-            mid, [f if isinstance(f, tuple) else (f, qos) for f in filters],
+            next(self.mids),
+            [f if isinstance(f, tuple) else (f, qos) for f in filters],
             self.version))
-        others = []
-        while True:
-            found = self.read()
-            assert found, "no SUBACK"
-            if found.type == SUBACK:
-                break
-            others.append(found)
-        for other in reversed(others):
-            self.input[:0] = packet(other.type, other.flags, other.body)
+        found = self.expect(SUBACK)
         at = 2
         if self.version >= 5:
             size, at = read_varint(found.body, at)

@@ -38,10 +38,14 @@ shim_open(void)
 {
 	const char *path = getenv("RECORD_LOG");
 
-	if (path != NULL)
-		log_fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC,
-		    0666);
+	int fd;
+
 	unsetenv("LD_PRELOAD");
+	if (path == NULL)
+		return;
+	fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+	log_fd = fcntl(fd, F_DUPFD_CLOEXEC, 200);
+	close(fd);
 }
 
 static uint64_t
@@ -101,6 +105,20 @@ path_of(int fd, char *path)
 	static __typeof__(&name) next; \
 	if (next == NULL) \
 		next = (__typeof__(&name))dlsym(RTLD_NEXT, #name)
+
+/* A child closes all that it should not have: not our log. */
+int
+close_range(unsigned first, unsigned last, int flags)
+{
+	NEXT(close_range);
+
+	if (log_fd < 0 || first > (unsigned)log_fd || last < (unsigned)log_fd)
+		return next(first, last, flags);
+	if (first < (unsigned)log_fd &&
+	    next(first, (unsigned)log_fd - 1, flags) != 0)
+		return -1;
+	return next((unsigned)log_fd + 1, last, flags);
+}
 
 ssize_t
 write(int fd, const void *buf, size_t len)
