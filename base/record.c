@@ -13,12 +13,28 @@ enum header_id {
 	HEADERS
 };
 
-static const struct slice header_names[HEADERS] = {
-#define RECORD_HEADER(id, name, text) [HEADER_##id] = SLICE_LIT_INIT(name),
-#define SLICE_LIT_INIT(s) {(const uint8_t *)(s), sizeof(s) - 1}
+/*
+ * Each name as it stands in a record, its length in front, in a field of one
+ * size: it is copied as a whole (open_record leaves room for that).
+ */
+#define NAME_FIELD 32
+static const struct {
+	uint8_t size;		/* of the length and the name */
+	char field[NAME_FIELD];
+} header_names[HEADERS] = {
+#define RECORD_HEADER(id, name, text) \
+	[HEADER_##id] = {sizeof(name), "\0" name},
 #include "base/record_headers.def"
 #undef RECORD_HEADER
 };
+_Static_assert(RECORD_ROOM >= NAME_FIELD, "a name is copied as a whole");
+
+static struct slice
+header_name(size_t id)
+{
+	return slice_of(header_names[id].field + 1,
+	    header_names[id].size - 1u);
+}
 
 #define PREFIX "bulkhead-"
 #define PREFIX_LEN (sizeof(PREFIX) - 1)
@@ -88,33 +104,28 @@ header_values_init(struct header_values *h, const struct record *r)
 {
 	struct slice key = record_key(r);
 	struct slice *v = h->v;
+	bool is_key = (key.p == r->topic.p && key.len == r->topic.len) ||
+	    (!slice_is_null(key) && slice_eq(key, r->topic));
 
-	memset(v, 0, sizeof(h->v));
-	if (key.p != r->topic.p || key.len != r->topic.len)
-		if (slice_is_null(key) || !slice_eq(key, r->topic))
-			v[HEADER_TOPIC] = r->topic;
-	if (r->qos > 0)
-		v[HEADER_QOS] = decimal_put(h->qos, sizeof(h->qos), r->qos);
-	if (r->retain)
-		v[HEADER_RETAIN] = SLICE_LIT("1");
+	v[HEADER_TOPIC] = is_key ? SLICE_NULL : r->topic;
+	v[HEADER_QOS] = r->qos == 0 ? SLICE_NULL
+	    : decimal_put(h->qos, sizeof(h->qos), r->qos);
+	v[HEADER_RETAIN] = r->retain ? SLICE_LIT("1") : SLICE_NULL;
 	v[HEADER_CLIENT] = r->client_id;
 	v[HEADER_USER] = r->username;
 	v[HEADER_PROTOCOL] = r->protocol;
 	v[HEADER_CONTENT_TYPE] = r->content_type;
 	v[HEADER_RESPONSE_TOPIC] = r->response_topic;
 	v[HEADER_CORRELATION] = r->correlation_data;
-	if (r->expires_ms > 0)
-		v[HEADER_EXPIRY] = decimal_put(h->expiry, sizeof(h->expiry),
-		    r->expires_ms);
-	if (r->mid_packet != 0)
-		v[HEADER_MID] = mid_put(h->mid, r->mid_session,
-		    r->mid_packet);
+	v[HEADER_EXPIRY] = r->expires_ms == 0 ? SLICE_NULL
+	    : decimal_put(h->expiry, sizeof(h->expiry), r->expires_ms);
+	v[HEADER_MID] = r->mid_packet == 0 ? SLICE_NULL
+	    : mid_put(h->mid, r->mid_session, r->mid_packet);
 	v[HEADER_QUEUES] = r->queues;
-	if (r->format > 0)
-		v[HEADER_FORMAT] = decimal_put(h->format, sizeof(h->format),
-		    r->format);
-	if (r->headers_len > 0 && has_prefix(r->headers[0].name))
-		v[HEADER_PROPERTIES] = SLICE_EMPTY;
+	v[HEADER_FORMAT] = r->format == 0 ? SLICE_NULL
+	    : decimal_put(h->format, sizeof(h->format), r->format);
+	v[HEADER_PROPERTIES] = r->headers_len > 0 &&
+		has_prefix(r->headers[0].name) ? SLICE_EMPTY : SLICE_NULL;
 }
 
 static void
@@ -151,8 +162,7 @@ headers_size(const struct record *r, const struct slice *v, size_t *n)
 	for (size_t i = 0; i < HEADERS; i++) {
 		if (slice_is_null(v[i]))
 			continue;
-		/* Our names are shorter than 64: one byte of length. */
-		size += 1 + header_names[i].len + record_bytes_size(v[i]);
+		size += header_names[i].size + record_bytes_size(v[i]);
 		++*n;
 	}
 	for (size_t i = 0; i < r->headers_len; i++)
@@ -169,8 +179,10 @@ headers_put(uint8_t *p, const struct record *r, const struct slice *v,
 	for (size_t i = 0; i < HEADERS; i++) {
 		if (slice_is_null(v[i]))
 			continue;
-		p = record_bytes_put(p, header_names[i]);
-		p = record_bytes_put(p, v[i]);
+		memcpy(p, header_names[i].field, NAME_FIELD);
+		/* Shorter than 64: a zigzag varint of one byte. */
+		*p = (uint8_t)((header_names[i].size - 1u) << 1);
+		p = record_bytes_put(p + header_names[i].size, v[i]);
 	}
 	for (size_t i = 0; i < r->headers_len; i++) {
 		p = record_bytes_put(p, r->headers[i].name);
@@ -244,7 +256,7 @@ header_find(struct slice name, size_t from)
 {
 	if (!has_prefix(name))
 		return HEADERS;
-	while (from < HEADERS && !slice_eq(header_names[from], name))
+	while (from < HEADERS && !slice_eq(header_name(from), name))
 		from++;
 	return from;
 }

@@ -309,7 +309,7 @@ record_batch_open_record(struct record_batch_writer *w, int64_t timestamp_ms,
 		w->max_timestamp = timestamp_ms;
 	since = timestamp_ms - w->base_timestamp;
 	body = 1 + varint_size(since) + varint_size(delta) + size;
-	p = buf_reserve(w->out, body + 10);
+	p = buf_reserve(w->out, body + 10 + RECORD_ROOM);
 	p = varint_put(p, (int64_t)body);
 	*end = p + body;
 	*p++ = 0; /* attributes */

@@ -150,8 +150,10 @@ void record_batch_put(struct record_batch_writer *w, int64_t timestamp_ms,
 /*
  * The two halves of a record with headers (record_put): open makes room for
  * a body of `size` bytes after timestamp and offset delta (key, value, count
- * of headers, headers) and returns where it goes; it must end at *end.
+ * of headers, headers) and returns where it goes; it must end at *end, and
+ * may write RECORD_ROOM bytes beyond it on the way.
  */
+#define RECORD_ROOM 32u
 uint8_t *record_batch_open_record(struct record_batch_writer *w,
     int64_t timestamp_ms, size_t size, uint8_t **end);
 void record_batch_close_record(struct record_batch_writer *w,
