@@ -108,8 +108,11 @@ static void
 put_connected(struct conn *c, bool present, uint8_t reason)
 {
 	struct ipc_batch subs = {0};
+	struct buf received = {0};
 	struct session *s = c->session;
 
+	for (uint32_t i = 0; s != NULL && i < s->mids_len; i++)
+		buf_add_be16(&received, s->mids[i]);
 	for (uint32_t i = 0; s != NULL && i < s->subs_len; i++)
 		ipc_add_session_sub(&subs,
 		    &(struct ipc_session_sub){
@@ -122,8 +125,10 @@ put_connected(struct conn *c, bool present, uint8_t reason)
 		.session = s == NULL ? 0 : s->id,
 		.present = present,
 		.reason = reason,
+		.received = buf_slice(&received),
 		.subs = ipc_batch_list(&subs)});
 	buf_fini(&subs.bytes);
+	buf_fini(&received);
 	c->is_connected = true;
 	if (s != NULL)
 		delivery_attach(s);

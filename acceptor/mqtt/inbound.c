@@ -204,6 +204,15 @@ hand_over(struct client *c, const struct mqtt_publish *p,
 	return router_publish(c, &item, p->qos > 0);
 }
 
+/* Wall clock, 0: never. */
+static uint64_t
+expires_ms(const struct mqtt_publish *p)
+{
+	if (p->expiry_at == MQTT_NOWHERE)
+		return 0;
+	return clients_now_ms() + p->expiry * 1000ull;
+}
+
 /*
  * Is it for the router? What is retained is, what others want, what a
  * persistent session sends at QoS 2 (the router knows what it had), and
@@ -230,6 +239,22 @@ answer(struct client *c, const struct mqtt_publish *p, uint64_t number,
 		ack_add(c, MQTT_PUBREC, p->id, reason, number);
 }
 
+/*
+ * A repetition at QoS 2 is not delivered again. Of a persistent session the
+ * first one may wait for its commit still: the router answers for it.
+ */
+static void
+answer_again(struct client *c, const struct mqtt_publish *p)
+{
+	uint64_t number = 0;
+	uint32_t at;
+
+	if (c->session != 0)
+		number = hand_over(c, p, mqtt_publish_travel(p,
+		    &inbound.travel, &at), expires_ms(p));
+	ack_add(c, MQTT_PUBREC, p->id, MQTT_SUCCESS, number);
+}
+
 static void
 distribute(struct client *c, const struct mqtt_publish *p,
     const struct route *route)
@@ -241,8 +266,7 @@ distribute(struct client *c, const struct mqtt_publish *p,
 	uint64_t number = 0;
 
 	m.properties = mqtt_publish_travel(p, &inbound.travel, &m.expiry_at);
-	if (p->expiry_at != MQTT_NOWHERE)
-		m.expires_ms = clients_now_ms() + p->expiry * 1000ull;
+	m.expires_ms = expires_ms(p);
 	/* The route is not looked at any more once messages were sent. */
 	if (is_for_router(c, p, route))
 		number = hand_over(c, p, m.properties, m.expires_ms);
@@ -275,11 +299,10 @@ inbound_publish(struct client *c, struct mqtt_publish *p)
 	    unanswered(c->flow) >= mqtt.limits.max_inflight &&
 	    !(p->qos == 2 && id_set_has(&c->flow->received, p->id)))
 		return MQTT_RECEIVE_MAXIMUM_EXCEEDED;
-	if (is_repeated(c, p)) {
-		ack_add(c, MQTT_PUBREC, p->id, MQTT_SUCCESS, 0);
-		return MQTT_SUCCESS;
-	}
-	distribute(c, p, route);
+	if (is_repeated(c, p))
+		answer_again(c, p);
+	else
+		distribute(c, p, route);
 	return MQTT_SUCCESS;
 }
 

@@ -204,6 +204,18 @@ connack_send(struct client *c, bool is_present)
 	client_added(c);
 }
 
+/* What this session sent at QoS 2 before, and is not to be heard twice. */
+static void
+received_set(struct client *c, struct slice ids)
+{
+	uint16_t id;
+
+	while (wire_get_u16(&ids, &id)) {
+		if (id != 0)
+			id_set_add(&client_flow(c)->received, id);
+	}
+}
+
 void
 login_connected(struct client *c, const struct ipc_connected *m)
 {
@@ -218,6 +230,7 @@ login_connected(struct client *c, const struct ipc_connected *m)
 	c->state = CLIENT_ON;
 	if (c->keep_alive != 0)
 		wheel_add(c, clients_now_s() + c->keep_alive);
+	received_set(c, m->received);
 	subscriptions_restore(c, m->subs);
 	connack_send(c, m->present != 0);
 	client_resume(c, STOP_CONNECT);

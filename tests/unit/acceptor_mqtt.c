@@ -635,6 +635,25 @@ Test(acceptor, persistent_inbound_qos2)
 	close(c);
 }
 
+/* Sent by an earlier connection of this session: not heard twice. */
+Test(acceptor, persistent_inbound_qos2_repeated)
+{
+	int sub = stub_client("sub", 4), c;
+
+	stub_send(sub, "82 00 0001 0001'a' 00");
+	stub_expect(sub, "90 00 0001 00");
+	stub.received = SLICE_LIT("\0\7\0\11");
+	c = stub_persistent("p");
+	stub_send(c, "3c 00 0001'a' 0009 'x'");
+	stub_expect(c, "50 00 0009");
+	cr_assert_eq(stub.publishes[0].mid, 9, "the router answers for it");
+	stub_send(c, "34 00 0001'a' 0008 'y'");
+	stub_expect(c, "50 00 0008");
+	stub_expect(sub, "30 00 0001'a' 'y'");
+	close(c);
+	close(sub);
+}
+
 Test(acceptor, gone_while_there_was_no_router)
 {
 	int c = stub_client("gone", 4);

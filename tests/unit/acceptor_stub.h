@@ -49,7 +49,8 @@ static struct stub {
 	/* What the router does not do, for a while. */
 	bool holds_taken, holds_connected, holds_interest, holds_replay;
 	uint8_t refuses;	/* this reason for every message */
-	bool is_present;	/* CONNECTED says so */
+	bool is_present;	/* CONNECTED says so... */
+	struct slice received;	/* ...and names these identifiers */
 	/* What was seen. */
 	struct stub_publish publishes[64];
 	size_t publish_count;
@@ -166,7 +167,7 @@ stub_on_connect(struct link *l, struct frame *f)
 {
 	const struct ipc_connect *c = &f->u.connect;
 	struct ipc_connected m = {.conn = c->conn, .epoch = ++stub.next_epoch,
-	    .present = stub.is_present};
+	    .present = stub.is_present, .received = stub.received};
 
 	stub.last_connect = *c;
 	stub.last_conn = c->conn;
