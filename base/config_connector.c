@@ -34,7 +34,7 @@ connector_read(const char *name, const struct doc_node *node,
     const struct config_input *in, bool resolved, struct faults *faults)
 {
 	const struct secret_source *secrets = resolved ? secrets_of(in) : NULL;
-	struct doc_node empty = {.kind = DOC_MAP, .place = node->place};
+	struct doc_node empty = {.kind = DOC_MAP, .place = doc_place(node)};
 	const struct connector_type *type;
 	const struct doc_node *config;
 	char path[128], below[160];

@@ -540,7 +540,7 @@ object_read(const struct check *c, const char *base, const char *path,
 		path_join(at_path, path, option_name(o));
 		if ((o->flags & OPTION_REQUIRED) != 0 && m == NULL) {
 			if (n != NULL)
-				fault_add(c->faults, n->place, at_path,
+				fault_add(c->faults, doc_place(n), at_path,
 				    "is required");
 			continue;
 		}

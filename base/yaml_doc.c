@@ -369,6 +369,13 @@ doc_is_null(const struct doc_node *n)
 	    strcmp(n->text, "null") == 0));
 }
 
+struct doc_place
+doc_place(const struct doc_node *n)
+{
+	return n->kind != DOC_SCALAR && n->key != NULL ? n->key_place :
+	    n->place;
+}
+
 static const struct doc_node *
 list_at(const struct doc_node *list, unsigned long index)
 {
@@ -406,5 +413,5 @@ doc_place_of(const struct doc_node *root, const char *path)
 			break;
 		at = next;
 	}
-	return at == root ? (struct doc_place){0} : at->place;
+	return at == root ? (struct doc_place){0} : doc_place(at);
 }

@@ -45,6 +45,8 @@ void yaml_doc_free(struct doc_node *);
 const struct doc_node *doc_find(const struct doc_node *, const char *key);
 /* True for an absent node and for a plain empty, `~` or `null` scalar. */
 bool doc_is_null(const struct doc_node *);
+/* Where it is best shown: a branch at its key, if it has one. */
+struct doc_place doc_place(const struct doc_node *);
 /*
  * Where a path such as "listeners[0].bind" stands; what is not written has
  * the place of its nearest ancestor that is.

@@ -31,6 +31,22 @@ static struct {
 	bool is_set_up;
 } proc = {.marker = -1};
 
+/* For the crash report; what is logged goes there by itself. */
+static void __attribute__((format(printf, 1, 2)))
+proc_event(const char *fmt, ...)
+{
+	char text[RING_TEXT];
+	va_list ap;
+	int n;
+
+	va_start(ap, fmt);
+	n = vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	if (n > 0)
+		ring_add(text, (size_t)n < sizeof(text) ? (size_t)n :
+		    sizeof(text) - 1);
+}
+
 static void
 on_prepare(struct ev_loop *loop, ev_prepare *w, int events)
 {
@@ -90,6 +106,7 @@ on_setup(struct link *l, struct frame *f)
 		_exit(0);
 	config = proc_config(m->config);
 	proc.is_set_up = true;
+	proc_event("set up as %s", proc.name);
 	proc.ops->on_setup(config);
 	json_object_put(config);
 	return true;
@@ -101,6 +118,7 @@ on_reconfigure(struct link *l, struct frame *f)
 	struct json_object *config = proc_config(f->u.reconfigure.config);
 
 	(void)l;
+	proc_event("a new configuration");
 	if (proc.ops->on_reconfigure != NULL)
 		proc.ops->on_reconfigure(config);
 	json_object_put(config);
@@ -117,6 +135,7 @@ on_link(struct link *l, struct frame *f)
 	    f->u.link.kind >= KIND_COUNT)
 		return false;
 	name = slice_dup(f->u.link.name);
+	proc_event("a link to %s", name);
 	proc.ops->on_link((enum ipc_kind)f->u.link.kind, name,
 	    f->u.link.incarnation, frame_take_fd(f, 0));
 	free(name);
@@ -138,6 +157,7 @@ on_listener(struct link *l, struct frame *f)
 	(void)l;
 	if (proc.ops->on_listener == NULL || f->fd_count != 1)
 		return false;
+	proc_event("listener %.*s", SLICE_ARG(f->u.listener.bind));
 	proc.ops->on_listener(&f->u.listener, frame_take_fd(f, 0));
 	return true;
 }
@@ -162,6 +182,7 @@ static bool
 on_shutdown(struct link *l, struct frame *f)
 {
 	(void)l;
+	proc_event("asked to stop");
 	if (proc.ops->on_shutdown == NULL)
 		proc_exit(0);
 	proc.ops->on_shutdown(f->u.shutdown.deadline_ms);
@@ -175,6 +196,8 @@ on_request(struct link *l, struct frame *f)
 	struct json_object *args;
 
 	(void)l;
+	/* Its arguments may hold secrets. */
+	proc_event("request %.*s", SLICE_ARG(m->op));
 	args = m->args.len == 0 ? json_object_new_object() : json_parse(m->args);
 	if (proc.ops->on_request == NULL)
 		proc_reply_error(m->id, 404, "unknown_operation",
@@ -291,6 +314,7 @@ proc_ready(void)
 {
 	if (ring_current() != NULL)
 		ring_current()->ready_ms = clock_wall_ms();
+	proc_event("ready");
 	link_put_ready(proc.control,
 	    &(struct ipc_ready){.incarnation = proc.incarnation});
 }
@@ -328,6 +352,7 @@ proc_park(const char *fmt, ...)
 void
 proc_degraded(const char *key, const char *reason)
 {
+	proc_event("degraded %s: %s", key, reason == NULL ? "" : reason);
 	link_put_degraded(proc.control,
 	    &(struct ipc_degraded){.key = slice_str(key),
 		.reason = reason == NULL ? SLICE_EMPTY : slice_str(reason)});
@@ -336,6 +361,7 @@ proc_degraded(const char *key, const char *reason)
 void
 proc_state(const char *state, const char *reason)
 {
+	proc_event("state %s: %s", state, reason == NULL ? "" : reason);
 	link_put_state(proc.control,
 	    &(struct ipc_state){.state = slice_str(state),
 		.reason = reason == NULL ? SLICE_EMPTY : slice_str(reason)});

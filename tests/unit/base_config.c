@@ -172,11 +172,11 @@ Test(config, all_faults_are_told_at_once)
 	    "wanted (line 4, column 48)\n"
 	    "auth.allow_anonymous: `yes` is not true or false "
 	    "(line 5, column 26)\n"
-	    "streams.s.topics: is required (line 6, column 15)\n"
+	    "streams.s.topics: is required (line 6, column 12)\n"
 	    "streams.s.partitions: 0 is below 1 (line 6, column 29)\n"
 	    "streams.s.retention.time: `5` is not a time such as 30s "
 	    "(line 6, column 51)\n"
-	    "connectors.c.config.host: is required (line 8, column 43)\n"
+	    "connectors.c.config.host: is required (line 8, column 35)\n"
 	    "connectors.c.config.copy: `1` is not true or false "
 	    "(line 8, column 51)\n");
 }
@@ -320,9 +320,9 @@ Test(config, connectors_name_streams_that_exist)
 	    "connectors.c.stream: no stream is named `x` "
 	    "(line 2, column 61)\n");
 	expect_faults(ONE("topics: [a/b]"), "connectors.c.stream: several "
-	    "streams cover the topics (s, t): name one (line 2, column 17)\n");
+	    "streams cover the topics (s, t): name one (line 2, column 14)\n");
 	expect_faults(ONE("in_flight: 1"), "connectors.c.stream: is required "
-	    "where there are no `topics` (line 2, column 17)\n");
+	    "where there are no `topics` (line 2, column 14)\n");
 	config_free(parse(ONE("topics: [a/c]")));
 	config_free(parse(ONE("topics: [z]")));
 	expect_faults(ONE("stream: s, topics: [a/#/b, '']"),
@@ -346,13 +346,13 @@ Test(config, connector_pairs_are_checked)
 	expect_faults("connectors: {C: {type: pg, name: d, topics: [a]}}",
 	    "connectors.C: a connector's name has small letters, digits and "
 	    "`-`, begins with a letter or digit, and has at most 63 "
-	    "characters (line 1, column 17)\n"
+	    "characters (line 1, column 14)\n"
 	    "connectors.C.type: `pg` is not one of the types that are built: "
 	    "postgres (line 1, column 24)\n"
 	    "connectors.C.name: `d` is not the name it stands under "
 	    "(line 1, column 34)\n");
 	expect_faults("connectors: {c: {type: postgres, topics: [a]}, d: }",
-	    "connectors.c.config.host: is required (line 1, column 17)\n"
+	    "connectors.c.config.host: is required (line 1, column 14)\n"
 	    "connectors.d: a plain value where an object is wanted "
 	    "(line 1, column 51)\n"
 	    "connectors.d.stream: is required where there are no `topics` "
