@@ -55,6 +55,7 @@ struct rig {
 	bool is_ready, is_parked, is_gone;
 	char park[2048];
 	char degraded[2048];
+	char stuck[80];
 	uint64_t reply_id;
 	uint16_t reply_status;
 	struct json_object *reply;
@@ -115,6 +116,16 @@ on_degraded(struct link *l, struct frame *f)
 }
 
 static inline bool
+on_stuck(struct link *l, struct frame *f)
+{
+	struct rig *r = link_arg(l);
+
+	snprintf(r->stuck, sizeof(r->stuck), "%.*s",
+	    SLICE_ARG(f->u.stuck.name));
+	return true;
+}
+
+static inline bool
 on_ignore(struct link *l, struct frame *f)
 {
 	(void)l;
@@ -151,7 +162,7 @@ static link_handler *const control_on[IPC_TYPE_MAX + 1] = {
     [IPC_DEGRADED] = on_degraded,
     [IPC_REPLY] = on_reply,
     [IPC_PONG] = on_ignore,
-    [IPC_STUCK] = on_ignore,
+    [IPC_STUCK] = on_stuck,
 };
 static const struct link_ops control_ops = {control_on, on_control_close};
 
@@ -537,6 +548,9 @@ rig_start_with_acceptor(struct rig *r, const char *config)
 {
 	struct peer *p;
 
+	for (size_t i = 0; i < r->peers_len; i++)
+		buf_fini(&r->peers[i].seen);
+	r->peers_len = 0;
 	rig_start(r, config);
 	p = peer_add(r, KIND_ACCEPTOR, "mqtt");
 	rig_links_done(r);
