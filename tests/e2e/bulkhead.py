@@ -236,16 +236,22 @@ class Tree:
         return {row["name"] if "name" in row else row["connector"]: row
                 for row in out}
 
-    def wait_drained(self, connector, timeout=60):
-        """Until the worker has committed all that its stream holds."""
+    def wait_drained(self, connector, timeout=60, count=0):
+        """Until the worker has committed all that its stream holds, and at
+        least count records: twice the same, as its watermark comes later
+        than a publisher's acknowledgement. The row of the audit."""
+        last = []
+
         def drained():
             try:
                 row = self.audit(connector)[connector]
             except (Failed, ValueError, KeyError) as error:
                 raise AssertionError(repr(error)) from None
-            assert row["pending"] == 0, str(row)
-            return row
-        return wait_for(drained, timeout, connector + " to drain", step=0.2)
+            is_same = [row] == last
+            last[:] = [row]
+            assert row["pending"] == 0 and row["matched"] >= count, str(row)
+            return row if is_same else None
+        return wait_for(drained, timeout, connector + " to drain", step=0.25)
 
     def create_connector(self, name, type, config, **common):
         definition = {"name": name, "type": type, "config": config, **common}

@@ -122,7 +122,7 @@ def test_kills(new_tree, tmp_path, http_target, postgres, kinds):
 
     ids = {}
     for name in ("f", "w", "p"):
-        row = tree.wait_drained(name, 60)
+        row = tree.wait_drained(name, 60, len(stored))
         assert row["unaccounted"] == 0 and row["dlq"] == 0, str(row)
         assert row["damaged"] == 0 and row["skipped"] == 0, str(row)
         assert row["matched"] == len(stored), (

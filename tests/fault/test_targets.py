@@ -49,7 +49,7 @@ def unavailable(tree, name):
 
 
 def check_whole(tree, name, count, dlq=0):
-    row = tree.wait_drained(name, 30)
+    row = tree.wait_drained(name, 30, count)
     assert row["unaccounted"] == 0, str(row)
     assert row["dlq"] == dlq and row["discarded"] == 0, str(row)
     assert row["delivered"] == count - dlq and row["matched"] == count
