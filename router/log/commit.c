@@ -14,192 +14,6 @@
 /* Below this the next commits might use up the file system's space. */
 #define SPACE_NEAR ((uint64_t)256 << 20)
 
-/* ---- what a commit consists of ------------------------------------------ */
-
-static void
-part_add(struct log_store *s, struct job *job, struct log_partition *p,
-    bool must_sync)
-{
-	const struct segment *active = segment_active(p);
-	struct part *part;
-
-	if (job->parts_len == job->parts_cap) {
-		job->parts_cap = job->parts_cap == 0 ? 8
-						     : job->parts_cap * 2;
-		job->parts = mem_realloc(job->parts,
-		    job->parts_cap * sizeof(*job->parts));
-		job->results = mem_realloc(job->results,
-		    job->parts_cap * sizeof(*job->results));
-	}
-	part = &job->parts[job->parts_len++];
-	*part = (struct part){
-		.partition = p,
-		.dirfd = p->dirfd,
-		.first = p->next_offset,
-		.end = p->next_offset,
-		.must_roll = p->must_roll || p->wants_roll,
-		.must_sync = must_sync,
-		.has_unsynced = p->has_unsynced,
-		.fd = p->fd,
-	};
-	if (active != NULL) {
-		part->has_unrolled = true;
-		part->segments[part->segments_len++] = (struct part_segment){
-			active->base_offset, active->bytes,
-			active->allocated};
-	}
-	if (p->open == NULL)
-		return;
-	partition_end_batch(p);
-	p->flying = p->open;
-	p->open = NULL;
-	part->bytes = slice_of(p->flying->bytes.p, p->flying->bytes.len);
-	part->first = p->flying->first;
-	part->end = p->flying->end;
-	s->gathered -= part->bytes.len;
-	s->flying += part->bytes.len;
-	s->checkpoint_bytes += part->bytes.len;
-	s->stats.bytes += part->bytes.len;
-}
-
-/* The offset up to which router.db knows the partition after this commit. */
-static uint64_t
-checkpoint_end(const struct log_partition *p)
-{
-	return p->flying != NULL ? p->flying->end : p->written_end;
-}
-
-static uint64_t
-reserved_end(const struct log_store *s, const struct log_partition *p)
-{
-	if (s->is_clean_stop)
-		return p->next_offset;
-	if (p->flying == NULL ||
-	    p->next_offset + LOG_RESERVE_STEP / 2 <= p->reserved_end)
-		return p->reserved_end;
-	return round_up(p->next_offset + LOG_RESERVE_STEP / 2,
-	    LOG_RESERVE_STEP);
-}
-
-static void
-row_copy_senders(struct job *job, struct log_row *row,
-    const struct senders *senders)
-{
-	if (job->senders_len + senders->n > job->senders_cap) {
-		job->senders_cap = (job->senders_len + senders->n) * 2;
-		job->senders = mem_realloc(job->senders,
-		    job->senders_cap * sizeof(*job->senders));
-	}
-	if (senders->n > 0)
-		memcpy(job->senders + job->senders_len, senders->v,
-		    senders->n * sizeof(*senders->v));
-	/* The pointer is set when the array has stopped growing. */
-	row->state.senders_len = senders->n;
-	job->senders_len += senders->n;
-}
-
-static void
-row_add(struct log_store *s, struct job *job, struct log_partition *p,
-    size_t part)
-{
-	uint64_t reserved = reserved_end(s, p);
-	bool is_checkpoint = job->has_checkpoint &&
-	    checkpoint_end(p) != p->checkpoint_offset;
-	const struct segment *active = segment_active(p);
-	struct log_row *row;
-
-	if (!is_checkpoint && reserved == p->reserved_end &&
-	    p->log_start == p->saved_log_start)
-		return;
-	if (job->rows_len == job->rows_cap) {
-		job->rows_cap = job->rows_cap == 0 ? 8 : job->rows_cap * 2;
-		job->rows = mem_realloc(job->rows,
-		    job->rows_cap * sizeof(*job->rows));
-		job->row_parts = mem_realloc(job->row_parts,
-		    job->rows_cap * sizeof(*job->row_parts));
-	}
-	job->row_parts[job->rows_len] = part;
-	row = &job->rows[job->rows_len++];
-	*row = (struct log_row){
-		.partition = p,
-		.stream = p->stream->name,
-		.index = p->index,
-		.is_checkpoint = is_checkpoint,
-		.state.reserved_end = reserved,
-		.state.log_start = p->log_start,
-		.state.checkpoint_segment =
-		    active != NULL ? active->base_offset : 0,
-		.state.checkpoint_position =
-		    active != NULL ? active->bytes : 0,
-		.state.checkpoint_offset = checkpoint_end(p),
-	};
-	if (is_checkpoint)
-		row_copy_senders(job, row, &p->senders);
-}
-
-/* A part for each partition that has something to write or to sync. */
-static void
-job_add_parts(struct log_store *s, struct job *job)
-{
-	enum log_fsync mode = s->options.fsync;
-	uint64_t now = clock_mono_ms();
-	bool is_due = s->is_clean_stop || (mode == LOG_FSYNC_INTERVAL &&
-		now - s->sync_ms >= s->options.fsync_interval_ms);
-	bool must_sync = mode == LOG_FSYNC_GROUP || is_due;
-
-	for (size_t i = 0; i < s->dirty_len; i++) {
-		struct log_partition *p = s->dirty[i];
-
-		p->is_dirty = false;
-		if (p->open != NULL || p->wants_roll)
-			part_add(s, job, p, must_sync);
-	}
-	s->dirty_len = 0;
-	if (!is_due)
-		return;
-	s->sync_ms = now;
-	for (struct log_stream *t = s->streams; t != NULL; t = t->next)
-		for (uint32_t i = 0; i < t->partitions_len; i++) {
-			struct log_partition *p = &t->partitions[i];
-
-			if (p->has_unsynced && p->flying == NULL &&
-			    p->fd != -1)
-				part_add(s, job, p, true);
-		}
-	s->has_unsynced = false;
-}
-
-static void
-job_add_rows(struct log_store *s, struct job *job)
-{
-	size_t senders = 0;
-
-	for (size_t i = 0; i < job->parts_len; i++)
-		row_add(s, job, job->parts[i].partition, i);
-	if (job->has_checkpoint || s->has_moved_start || s->is_clean_stop)
-		for (struct log_stream *t = s->streams; t != NULL;
-		     t = t->next)
-			for (uint32_t i = 0; i < t->partitions_len; i++) {
-				struct log_partition *p = &t->partitions[i];
-				bool has_part = false;
-
-				for (size_t j = 0; j < job->parts_len &&
-				     !has_part; j++)
-					has_part =
-					    job->parts[j].partition == p;
-				if (!has_part && p->is_recovered)
-					row_add(s, job, p, SIZE_MAX);
-			}
-	for (size_t i = 0; i < job->rows_len; i++) {
-		struct log_state *state = &job->rows[i].state;
-
-		if (state->senders_len > 0)
-			state->senders = &job->senders[senders];
-		senders += state->senders_len;
-	}
-	s->has_moved_start = false;
-}
-
 /* ---- the commit thread -------------------------------------------------- */
 
 struct pieces {
@@ -215,15 +29,26 @@ piece_write(void *arg, size_t i)
 	part_write(&pieces->parts[i], pieces->limits);
 }
 
+static void
+results_grow(struct job *job)
+{
+	job->results_cap = job->results_cap == 0 ? 8 : job->results_cap * 2;
+	job->results = mem_realloc(job->results,
+	    job->results_cap * sizeof(*job->results));
+}
+
 /* What the writing found, into what the transaction writes. */
 static void
 job_fill(struct job *job)
 {
 	job->commit.has_refused = false;
+	job->results_len = 0;
 	for (size_t i = 0; i < job->parts_len; i++) {
 		const struct part *part = &job->parts[i];
 
-		job->results[i] = (struct log_part){
+		if (job->results_len == job->results_cap)
+			results_grow(job);
+		job->results[job->results_len++] = (struct log_part){
 			.partition = part->partition,
 			.first = part->first,
 			.end = part->end,
@@ -252,7 +77,7 @@ job_fill(struct job *job)
 	job->commit.rows = job->rows;
 	job->commit.rows_len = job->rows_len;
 	job->commit.parts = job->results;
-	job->commit.parts_len = job->parts_len;
+	job->commit.parts_len = job->results_len;
 }
 
 static void
@@ -382,26 +207,59 @@ partition_publish(struct log_partition *p)
 	p->high_watermark = p->written_end;
 }
 
-static void
-job_publish(struct log_store *s, const struct job *job)
+/* Where a partition's part is told; a refused one keeps its own. */
+static struct log_part *
+job_result(struct job *job, const struct log_partition *p)
 {
-	bool is_all = s->has_failed;
+	for (size_t i = 0; i < job->results_len; i++)
+		if (job->results[i].partition == p &&
+		    job->results[i].error == 0)
+			return &job->results[i];
+	if (job->results_len == job->results_cap)
+		results_grow(job);
+	return &job->results[job->results_len++];
+}
 
+/*
+ * The transactions before this one failed: what their commits wrote becomes
+ * visible with it, and is told with it, as parts of their own or as the
+ * front of a part that is there.
+ */
+static void
+job_publish_late(struct log_store *s, struct job *job)
+{
+	for (struct log_stream *t = s->streams; t != NULL; t = t->next)
+		for (uint32_t i = 0; i < t->partitions_len; i++) {
+			struct log_partition *p = &t->partitions[i];
+
+			if (p->is_recovered && !t->is_removed &&
+			    p->high_watermark < p->written_end) {
+				*job_result(job, p) = (struct log_part){
+					.partition = p,
+					.first = p->high_watermark,
+					.end = p->written_end,
+					.refused_end = p->written_end,
+				};
+				partition_publish(p);
+			}
+		}
+}
+
+static void
+job_publish(struct log_store *s, struct job *job)
+{
 	if (job->commit.error != 0) {
 		s->has_failed = true;
 		s->has_moved_start = true;
 		s->has_uncheckpointed = true;
 		return;
 	}
+	if (s->has_failed)
+		job_publish_late(s, job);
 	s->has_failed = false;
 	for (size_t i = 0; i < job->parts_len; i++)
 		if (job->parts[i].error == 0 && job->parts[i].bytes.len > 0)
 			partition_publish(job->parts[i].partition);
-	for (struct log_stream *t = s->streams; is_all && t != NULL;
-	     t = t->next)
-		for (uint32_t i = 0; i < t->partitions_len; i++)
-			if (t->partitions[i].is_recovered)
-				partition_publish(&t->partitions[i]);
 	for (size_t i = 0; i < job->rows_len; i++) {
 		const struct log_row *row = &job->rows[i];
 		struct log_partition *p = row->partition;
@@ -440,9 +298,10 @@ job_sift(struct job *job)
 {
 	size_t n = 0;
 
-	for (size_t i = 0; i < job->parts_len; i++)
+	for (size_t i = 0; i < job->results_len; i++)
 		if (!job->results[i].partition->stream->is_removed)
 			job->results[n++] = job->results[i];
+	job->commit.parts = job->results;
 	job->commit.parts_len = n;
 	n = 0;
 	for (size_t i = 0; i < job->rows_len; i++)
@@ -536,7 +395,8 @@ log_commit_is_wanted(struct log_store *s)
 {
 	if (s->is_full)
 		space_check(s, false);
-	if (s->dirty_len > 0 || s->removals.n > 0 || s->has_moved_start)
+	if (s->dirty_len > 0 || s->removals.n > 0 || s->has_moved_start ||
+	    s->has_failed)
 		return true;
 	if (s->has_unsynced && s->options.fsync == LOG_FSYNC_INTERVAL &&
 	    clock_mono_ms() - s->sync_ms >= s->options.fsync_interval_ms)

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 #define SPARE_MAX 16			/* gathers kept for reuse */
-#define SPARE_BYTES ((size_t)1 << 20)	/* and the memory that each may keep */
+#define SPARE_BYTES ((size_t)256 << 10)	/* and the memory that each may keep */
 
 struct gather *
 gather_take(struct log_store *s, uint64_t first)

@@ -74,7 +74,8 @@ struct log_row {
 	struct log_state state;
 };
 
-/* What became of one partition's records in a commit. */
+/* What became of one partition's records in a commit. A partition may have
+ * two: one that was refused, and one of an earlier, failed transaction. */
 struct log_part {
 	struct log_partition *partition;
 	uint64_t first, end;	/* offsets of this commit: first <= o < end */
@@ -105,7 +106,8 @@ struct log_commit {
  * The transaction of a commit, on the commit thread, after the records are
  * durable: writes the rows and what the job holds. 0, or an errno: then
  * nothing of the commit counts as committed, no watermark moves, and the
- * same rows come again with the next commit.
+ * same rows come again with the next commit. With the first one that
+ * succeeds the parts of the failed ones are told as committed.
  */
 typedef int log_commit_fn(void *job, const struct log_commit *commit);
 

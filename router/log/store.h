@@ -142,8 +142,9 @@ struct job {
 	log_commit_fn *fn;
 	void *arg;
 	struct part *parts;
-	struct log_part *results;	/* the same, for the caller */
 	size_t parts_len, parts_cap;
+	struct log_part *results;	/* what became of them, to be told */
+	size_t results_len, results_cap;
 	struct log_row *rows;
 	size_t *row_parts;		/* row -> part, SIZE_MAX none */
 	size_t rows_len, rows_cap;
@@ -237,6 +238,12 @@ void partition_drop(struct log_partition *p);
 bool space_take(struct log_partition *p, size_t size);
 void space_check(struct log_store *s, bool is_forced);
 void space_lost(struct log_store *s);
+
+/* ---- job.c -------------------------------------------------------------- */
+/* A part for each partition that has something to write or to sync. */
+void job_add_parts(struct log_store *s, struct job *job);
+/* The rows for the transaction; after the parts. */
+void job_add_rows(struct log_store *s, struct job *job);
 
 /* ---- commit.c ----------------------------------------------------------- */
 int commit_threads_start(struct log_store *s);

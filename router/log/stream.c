@@ -183,16 +183,26 @@ partition_init(struct log_partition *p, struct log_stream *t, uint32_t index)
 	buf_init(&p->read.inflated);
 }
 
+/* What it gathered is not for the next commit any more. */
+static void
+partition_forget(struct log_partition *p)
+{
+	struct log_store *s = p->stream->store;
+
+	for (size_t i = 0; p->is_dirty && i < s->dirty_len; i++)
+		if (s->dirty[i] == p) {
+			s->dirty[i] = s->dirty[--s->dirty_len];
+			p->is_dirty = false;
+		}
+	partition_drop(p);
+}
+
 static void
 partition_fini(struct log_partition *p)
 {
 	struct log_store *s = p->stream->store;
 
-	if (p->is_dirty)
-		for (size_t i = 0; i < s->dirty_len; i++)
-			if (s->dirty[i] == p)
-				s->dirty[i--] = s->dirty[--s->dirty_len];
-	partition_drop(p);
+	partition_forget(p);
 	gather_give(s, p->flying);
 	gather_uncache(p);
 	for (size_t i = 0; i < p->segments_len; i++)
@@ -296,8 +306,12 @@ log_stream_remove(struct log_stream *t)
 	for (size_t i = 0; s->job != NULL && i < s->job->rows_len; i++)
 		if (s->job->rows[i].partition->stream == t)
 			is_flying = true;
-	if (is_flying)
+	if (is_flying) {
+		/* The commit under way still needs it; no other one does. */
+		for (uint32_t i = 0; i < t->partitions_len; i++)
+			partition_forget(&t->partitions[i]);
 		return;
+	}
 	while (*link != t)
 		link = &(*link)->next;
 	*link = t->next;

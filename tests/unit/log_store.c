@@ -344,12 +344,23 @@ Test(log_store, a_failed_transaction_shows_nothing)
 	cr_assert_eq(log_high_watermark(f->p), 0);
 	cr_assert_eq(f->saved[0].reserved_end, 0);
 	f->db_error = 0;
-	add_many(log_stream_partition(f->stream, 1), 1);
+	f->last = (struct log_part){0};
 	commit(f);
 	cr_assert_eq(log_high_watermark(f->p), 3);
+	cr_assert(f->last.partition == f->p, "it is told late");
+	cr_assert_eq(f->last.first, 0);
+	cr_assert_eq(f->last.end, 3);
+	f->db_error = EIO;
+	add_many(f->p, 2);
+	commit(f);
+	f->db_error = 0;
 	add_many(f->p, 1);
 	commit(f);
-	cr_assert_eq(log_high_watermark(f->p), 4);
+	cr_assert_eq(f->last.first, 3);
+	cr_assert_eq(f->last.end, 6);
+	add_many(f->p, 1);
+	commit(f);
+	cr_assert_eq(log_high_watermark(f->p), 7);
 	cr_assert_eq(f->saved[0].reserved_end, LOG_RESERVE_STEP);
 	fixture_free(f);
 }
