@@ -161,15 +161,18 @@ definition_read(const struct sink_type *type, struct slice text,
 	struct doc_node *doc = definition_parse(type, text, faults);
 	const struct doc_node *inner = doc_find(doc, "config");
 	struct json_object *common, *config;
+	size_t before;
 
 	common = schema_check(schema_broker(), "connectors.*", "", doc, NULL,
 	    faults);
-	config = schema_check(&own, "", "config", inner, NULL, faults);
 	definition_topics(d, common, faults);
 	definition_common(d, type, common, faults);
 	definition_cap(d, &type->caps);
+	before = faults->total;
+	config = schema_check(&own, "", "config", inner, NULL, faults);
 	d->options = options_new(type, config, inner, "config", faults);
-	if (faults->total == 0 && type->validate != NULL)
+	/* The type looks at whole options only. */
+	if (faults->total == before && type->validate != NULL)
 		type->validate(d->options, faults);
 	if (faults->total == 0)
 		d->is_exact = type->caps.effectively_once &&

@@ -80,6 +80,19 @@ sink_keep_now(struct sink *s, struct slice key, struct slice value)
 }
 
 void
+sink_position(const struct sink *s, struct buf *out)
+{
+	if (s->host->position != NULL)
+		s->host->position(s->arg, out);
+}
+
+bool
+sink_rewind(struct sink *s, struct slice position)
+{
+	return s->host->rewind != NULL && s->host->rewind(s->arg, position);
+}
+
+void
 sink_kept(const struct sink *s, void (*cb)(struct slice, struct slice,
     void *), void *arg)
 {

@@ -12,6 +12,8 @@ struct sink_host {
 	void (*found)(void *arg, const char *what, const char *text);
 	void (*tested)(void *arg, bool is_good, const char *reason);
 	void (*rejected)(void *arg, const char *reason);
+	void (*position)(void *arg, struct buf *out);
+	bool (*rewind)(void *arg, struct slice position);
 	bool (*keep_now)(void *arg, struct slice key, struct slice value);
 	void (*kept)(void *arg, void (*cb)(struct slice key,
 	    struct slice value, void *cb_arg), void *cb_arg);

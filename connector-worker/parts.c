@@ -90,26 +90,6 @@ parts_begin(struct follow *f)
 	return false;
 }
 
-void
-parts_rewind(void)
-{
-	struct follow_part *fp;
-	struct part *p;
-	size_t i;
-
-	for (i = 0; i < worker.part_count; i++) {
-		p = &worker.parts[i];
-		batch_free(p->open);
-		p->open = NULL;
-		p->first = NULL;
-		p->last = &p->first;
-		p->position = p->committed;
-		fp = follow_part_find(worker.follow, p->number);
-		if (fp != NULL)
-			log_reader_seek(fp->reader, p->committed);
-	}
-}
-
 struct part *
 worker_part(uint32_t number)
 {

@@ -190,6 +190,14 @@ void sink_keep(struct sink_batch *, struct slice key, struct slice value);
  * caller answers SINK_UNAVAILABLE.
  */
 bool sink_keep_now(struct sink *, struct slice key, struct slice value);
+/*
+ * Where the connector stands, as a text: everything that belongs before it
+ * is settled. A sink that finds at open that its target lost what was
+ * committed goes back to such a text; it then skips what the target still
+ * has. Only for serial types.
+ */
+void sink_position(const struct sink *, struct buf *out);
+bool sink_rewind(struct sink *, struct slice position);
 /* What was committed, at open. */
 void sink_kept(const struct sink *,
     void (*cb)(struct slice key, struct slice value, void *arg), void *arg);

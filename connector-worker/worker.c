@@ -4,6 +4,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "connector-worker/position.h"
 #include "connector-worker/run.h"
 #include "ipc/proc.h"
 
@@ -180,6 +181,49 @@ host_keep_now(void *arg, struct slice key, struct slice value)
 	return commit_keep_now(key, value);
 }
 
+/* Serial types only: what is not settled is the batch that asks. */
+static void
+host_position(void *arg, struct buf *out)
+{
+	struct position at;
+	const struct batch *b;
+	size_t i;
+
+	(void)arg;
+	for (i = 0; i < worker.part_count; i++) {
+		at = (struct position){worker.incarnation,
+		    worker.parts[i].number, worker.parts[i].committed};
+		for (b = worker.parts[i].first; b != NULL && b->is_settled;
+		    b = b->after)
+			at.offset = b->end;
+		position_add(out, &at);
+	}
+}
+
+/* At open, before any part is set up: a new epoch begins there. */
+static bool
+host_rewind(void *arg, struct slice text)
+{
+	struct position at;
+	uint64_t now;
+	int answer;
+
+	(void)arg;
+	bug_on(worker.part_count > 0);
+	while ((answer = position_next(&text, &at)) == 1) {
+		if (!store_offset(worker.store, at.incarnation, at.partition,
+		    &now) || now <= at.offset)
+			continue;
+		log_warn("%s: offsets from %llu of partition %u are delivered "
+		    "again", worker.name, (unsigned long long)at.offset,
+		    at.partition);
+		if (!store_put_offset(worker.store, at.incarnation,
+		    at.partition, at.offset))
+			return false;
+	}
+	return answer == 0;
+}
+
 static void
 host_kept(void *arg, void (*cb)(struct slice, struct slice, void *),
     void *cb_arg)
@@ -191,6 +235,8 @@ host_kept(void *arg, void (*cb)(struct slice, struct slice, void *),
 static const struct sink_host host = {
 	.probed = host_probed,
 	.rejected = host_rejected,
+	.position = host_position,
+	.rewind = host_rewind,
 	.keep_now = host_keep_now,
 	.kept = host_kept,
 };
@@ -230,6 +276,9 @@ settled_drop(void)
 void
 worker_restart_flow(void)
 {
+	bool has_parts = worker.part_count > 0;
+
+	parts_drop();
 	/* What is with the sink cannot be taken from it but by closing. */
 	if (flow_under_way(worker.flow) > 0) {
 		sink_close();
@@ -241,13 +290,8 @@ worker_restart_flow(void)
 	replay_drop();
 	worker.flow = flow_new(worker.d, &sink_type.caps, &flow_ops, NULL);
 	flow_pause(worker.flow, worker.is_paused);
-	if (worker.part_count > 0) {
-		struct follow *f = worker.follow;
-
-		parts_drop();
-		if (!parts_begin(f))
-			proc_exit(1);
-	}
+	if (has_parts && !parts_begin(worker.follow))
+		proc_exit(1);
 	worker_show_state();
 	worker_wake();
 }

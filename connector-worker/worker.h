@@ -95,8 +95,6 @@ uint64_t fill_due(void);		/* monotonic, UINT64_MAX: never */
 /* parts.c */
 /* Sets up the parts of a stream that was just told, at their offsets. */
 bool parts_begin(struct follow *f);
-/* Forgets what was read and not committed, and reads it again. */
-void parts_rewind(void);
 void parts_drop(void);
 
 /* topics.c */
