@@ -12,7 +12,8 @@
  *
  * keys: n, qos, size (payload bytes), messages (in all, then it ends),
  * seconds (the bound, or how long), window (unacknowledged or undelivered
- * messages per publisher), rate, topic (prefix), persistent=1.
+ * messages per publisher), rate, topic (prefix), persistent=1, json=1 (the
+ * payload is an object with a number and text).
  *
  * A publisher never has more than window messages on the way, so that a
  * broker that drops under pressure is not measured dropping.
@@ -57,7 +58,7 @@ static struct {
 	size_t n, size, window;
 	uint64_t messages, rate;
 	double seconds;
-	bool is_persistent;
+	bool is_persistent, is_json;
 	struct client *clients;
 	size_t count;
 	int epoll;
@@ -182,7 +183,13 @@ put_publish(struct client *c)
 		*p++ = (uint8_t)c->next_id;
 	}
 	memset(p, 'x', load.size);
-	if (load.size >= 8)
+	if (load.is_json && load.size >= 48) {
+		n = (size_t)snprintf((char *)p, load.size,
+		    "{\"n\":%llu,\"celsius\":21.5,\"pad\":\"",
+		    (unsigned long long)load.sent);
+		p[n] = 'x';
+		memcpy(p + load.size - 2, "\"}", 2);
+	} else if (load.size >= 8)
 		memcpy(p, &t, 8);
 	p += load.size;
 	c->out_len += (size_t)(p - start);
@@ -520,6 +527,8 @@ option(const char *arg)
 		load.topic = v;
 	else if (strncmp(arg, "persistent=", 11) == 0)
 		load.is_persistent = *v == '1';
+	else if (strncmp(arg, "json=", 5) == 0)
+		load.is_json = *v == '1';
 	else {
 		fprintf(stderr, "mqtt_load: %s: unknown\n", arg);
 		exit(2);
