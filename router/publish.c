@@ -169,7 +169,9 @@ to_processes(const struct passage *x)
 			.timestamp_ms = m->timestamp_ms,
 			.expires_ms = m->expires_ms,
 			.props = m->props,
-			.client_id = m->client_id});
+			.client_id = m->client_id,
+			.sender = x->incarnation,
+			.number = x->number});
 		publish.stats.forwarded++;
 	}
 }

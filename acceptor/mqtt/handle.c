@@ -72,6 +72,8 @@ on_deliver(struct link *l, struct frame *f)
 
 	(void)l;
 	while ((more = ipc_next_deliver_item(&items, &item)) > 0) {
+		if (!seen_add(&mqtt.seen, item.sender, item.number))
+			continue;
 		route = route_find(&mqtt.routes, item.topic);
 		if (route != NULL && route->count > 0 &&
 		    outbound_message(&m, &item))

@@ -11,6 +11,7 @@
 
 #include "acceptor/mqtt/id_set.h"
 #include "acceptor/mqtt/route.h"
+#include "acceptor/mqtt/seen.h"
 #include "acceptor/mqtt/window.h"
 #include "base/buf.h"
 #include "proto/mqtt/publish.h"
@@ -45,6 +46,7 @@ struct mqtt {
 	struct subs subs;	/* that we serve ourselves */
 	struct wanted wanted;	/* outside */
 	struct routes routes;
+	struct seen seen;	/* of other acceptors' messages */
 };
 extern struct mqtt mqtt;
 

@@ -10,6 +10,7 @@
 #include "ipc/proc.h"
 
 #include <stdlib.h>
+#include <unistd.h>
 
 /* Held for the router, taken or not: beyond it publishers rest. */
 #define HELD_MAX (32u << 20)
@@ -26,6 +27,8 @@ struct refused {
 
 static struct {
 	struct link *link;
+	char *next_name;	/* of the link that comes after this one */
+	int next_fd;
 	bool is_ready;		/* it has welcomed us */
 	bool was_ready;		/* one has, since we began */
 	struct keep messages;
@@ -35,6 +38,7 @@ static struct {
 	uint64_t confirmed;	/* up to this one */
 	struct buf stalled;	/* u64 conn: who rests for STOP_ROUTER */
 	struct refused *refused, **refused_end;
+	size_t refused_bytes;
 } router;
 
 void
@@ -43,6 +47,7 @@ router_init(void)
 	keep_init(&router.messages);
 	keep_init(&router.settlements);
 	router.next_interest = 1;
+	router.next_fd = -1;
 	router.refused_end = &router.refused;
 }
 
@@ -154,11 +159,18 @@ put_settlements(void)
 /* ---- refusals ----------------------------------------------------------- */
 
 static void
-refused_keep(uint64_t conn, uint16_t id, struct slice item)
+refused_keep(struct client *c, uint16_t id, struct slice item)
 {
-	struct refused *r = mem_zalloc(1, sizeof(*r) + item.len);
+	struct refused *r;
 
-	r->conn = conn;
+	/* It keeps the message itself, and comes again. */
+	if (item.len > HELD_MAX - router.refused_bytes) {
+		client_fail(c, MQTT_QUOTA_EXCEEDED);
+		return;
+	}
+	router.refused_bytes += item.len;
+	r = mem_zalloc(1, sizeof(*r) + item.len);
+	r->conn = c->conn;
 	r->id = id;
 	r->len = item.len;
 	memcpy(r->item, item.p, item.len);
@@ -179,7 +191,7 @@ refuse_one(const struct ipc_refused_item *refused)
 	c = client_find(conn);
 	if (c != NULL && inbound_refused(c, refused->number, refused->reason,
 	    &id))
-		refused_keep(conn, id, item);
+		refused_keep(c, id, item);
 }
 
 /* There may be space again: what was refused is handed over anew. */
@@ -192,6 +204,7 @@ refused_again(void)
 
 	router.refused = NULL;
 	router.refused_end = &router.refused;
+	router.refused_bytes = 0;
 	while ((r = list) != NULL) {
 		list = r->next;
 		c = client_find(r->conn);
@@ -433,8 +446,8 @@ forget_untold(struct client *c, void *arg)
 		client_told(c);
 }
 
-void
-router_link(const char *name, int fd)
+static void
+link_begin(const char *name, int fd)
 {
 	struct ipc_registration m = {
 	    .incarnation = proc_incarnation(),
@@ -443,8 +456,6 @@ router_link(const char *name, int fd)
 	};
 	uint64_t seq = router.next_interest++;
 
-	link_free(router.link);
-	router.is_ready = false;
 	router.link = link_new(proc_loop(), fd, KIND_ACCEPTOR, KIND_ROUTER,
 	    name, proc_incarnation(), &router_ops, NULL);
 	link_put_registration(router.link, &m);
@@ -457,6 +468,24 @@ router_link(const char *name, int fd)
 	keep_resend(&router.settlements);
 	put_settlements();
 	link_put_registered(router.link, &(struct ipc_registered){0});
+}
+
+/*
+ * The old router is dead, but what it wrote may not be read to its end: the
+ * new link waits for that.
+ */
+void
+router_link(const char *name, int fd)
+{
+	if (router.link == NULL) {
+		link_begin(name, fd);
+		return;
+	}
+	if (router.next_fd != -1)
+		close(router.next_fd);
+	free(router.next_name);
+	router.next_name = mem_strdup(name);
+	router.next_fd = fd;
 }
 
 static void
@@ -521,6 +550,12 @@ router_closed(void)
 	router.link = NULL;
 	router.is_ready = false;
 	ipc_batch_clear(&router.interest);
+	if (router.next_fd == -1)
+		return;
+	link_begin(router.next_name, router.next_fd);
+	free(router.next_name);
+	router.next_name = NULL;
+	router.next_fd = -1;
 }
 
 /* ---- the end of a turn -------------------------------------------------- */

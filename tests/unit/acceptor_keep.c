@@ -1,6 +1,7 @@
 /* links: acceptor_mqtt */
 #include "acceptor/mqtt/keep.h"
 #include "acceptor/mqtt/parcels.h"
+#include "acceptor/mqtt/seen.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -185,4 +186,28 @@ Test(parcels, first_in_first_out)
 	parcels_remove(&p);
 	cr_assert_eq(next, 5000);
 	parcels_fini(&p);
+}
+
+Test(seen, numbers_rise)
+{
+	static struct seen s;
+	uint64_t i;
+
+	cr_assert(seen_add(&s, 0, 0));
+	cr_assert(seen_add(&s, 0, 0));
+	cr_assert(seen_add(&s, 1, 5));
+	cr_assert_not(seen_add(&s, 1, 5));
+	cr_assert_not(seen_add(&s, 1, 4));
+	cr_assert(seen_add(&s, 2, 1));
+	cr_assert(seen_add(&s, 1, 7));
+	cr_assert_not(seen_add(&s, 2, 1));
+	/* the longest silent is forgotten, not one that speaks */
+	for (i = 3; i < 3 + SEEN_SENDERS - 1; i++)
+		cr_assert(seen_add(&s, i, 1));
+	cr_assert(seen_add(&s, 1, 8));
+	for (i = 200; i < 200 + SEEN_SENDERS - 2; i++)
+		cr_assert(seen_add(&s, i, 1));
+	cr_assert_not(seen_add(&s, 1, 8));
+	cr_assert(seen_add(&s, 3, 1), "forgotten");
+	cr_assert_eq(s.count, SEEN_SENDERS);
 }

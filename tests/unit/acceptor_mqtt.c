@@ -473,6 +473,8 @@ Test(acceptor, refused_for_space)
 	close(four);
 }
 
+static uint64_t deliver_sender, deliver_number;
+
 static void
 deliver(const char *topic, const char *payload, uint8_t flags,
     uint64_t expires_ms, struct slice props, const char *from)
@@ -481,7 +483,7 @@ deliver(const char *topic, const char *payload, uint8_t flags,
 
 	ipc_add_deliver_item(&items, &(struct ipc_deliver_item){
 	    slice_str(topic), slice_str(payload), flags, 0, expires_ms, props,
-	    slice_str(from)});
+	    slice_str(from), deliver_sender, deliver_number});
 	link_put_deliver(stub.router, &(struct ipc_deliver){
 	    ipc_batch_list(&items)});
 	buf_fini(&items.bytes);
@@ -500,6 +502,15 @@ Test(acceptor, delivered_by_the_router)
 	deliver("a", "3", 0, 0, SLICE_NULL, "sub");
 	deliver("a", "4", 0, 0, SLICE_NULL, "other");
 	stub_expect(sub, "30 00 0001'a' 00 '4'");
+	/* a number that was seen is not a second message */
+	deliver_sender = 77;
+	deliver_number = 5;
+	deliver("a", "5", 0, 0, SLICE_NULL, "other");
+	deliver("a", "5", 0, 0, SLICE_NULL, "other");
+	deliver_number = 6;
+	deliver("a", "6", 0, 0, SLICE_NULL, "other");
+	stub_expect(sub, "30 00 0001'a' 00 '5'");
+	stub_expect(sub, "30 00 0001'a' 00 '6'");
 	close(sub);
 }
 
@@ -518,7 +529,7 @@ Test(acceptor, live_messages_wait_for_the_replay)
 	stub_expect_silence(sub);
 	ipc_add_deliver_item(&items, &(struct ipc_deliver_item){
 	    SLICE_LIT("a"), SLICE_LIT("old"), 2 | MSG_RETAIN, 0, 0,
-	    SLICE_NULL, SLICE_LIT("x")});
+	    SLICE_NULL, SLICE_LIT("x"), 0, 0});
 	m = (struct ipc_retained){stub.replay_conn, stub.replay_seq, 1,
 	    ipc_batch_list(&items)};
 	link_put_retained(stub.router, &m);
