@@ -333,6 +333,31 @@ scan_all(struct recovery *r, bool *was_cut)
 }
 
 /*
+ * The last segment ends too early. An empty one is put where it should have
+ * ended: no gap leads there, so readers see for ever how much is missing.
+ */
+static int
+mark_loss(struct recovery *r, uint64_t known)
+{
+	struct log_partition *p = r->p;
+	const struct part_limits *l = &p->stream->store->limits;
+	struct segment *active = segment_active(p);
+	char name[LOG_SEGMENT_NAME];
+	int fd;
+
+	if (active == NULL || known <= r->expected)
+		return 0;
+	recover_damage(r, active, known, r->scan.at, r->scan.damage);
+	log_segment_name(name, known);
+	fd = l->io->openat(l->io_arg, p->dirfd, name, O_RDWR | O_CREAT, 0640);
+	if (fd == -1)
+		return errno;
+	l->io->close(l->io_arg, fd);
+	segment_add(p, known);
+	return l->io->fsync(l->io_arg, p->dirfd) == -1 ? errno : 0;
+}
+
+/*
  * The next offset. After a clean stop everything that was reserved was
  * used, and the last segment goes on. Else offsets beyond what was found may
  * have been seen by somebody: they are left out.
@@ -344,12 +369,9 @@ choose_next(struct recovery *r, bool was_cut)
 	const struct log_state *state = r->state;
 	struct segment *active = segment_active(p);
 	bool is_new = active == NULL && state->reserved_end == 0;
-	uint64_t known = known_end(state);
 
-	if (active != NULL)
-		recover_damage(r, active, known, active->bytes, 0);
-	else if (known > r->expected)
-		r->expected = known;
+	if (known_end(state) > r->expected)
+		r->expected = known_end(state);
 	p->written_end = p->high_watermark = r->expected;
 	if (p->log_start > p->written_end)
 		p->written_end = p->high_watermark = p->log_start;
@@ -406,6 +428,8 @@ log_recover(struct log_partition *p, const struct log_state *state,
 		error = scan_all(&r, &was_cut);
 	if (error == 0 && l->io->fsync(l->io_arg, p->dirfd) == -1)
 		error = errno;
+	if (error == 0)
+		error = mark_loss(&r, known_end(state));
 	if (error == 0) {
 		choose_next(&r, was_cut);
 		error = reopen_active(p);

@@ -575,6 +575,16 @@ Test(log_store, a_torn_tail_is_cut_and_a_short_file_is_damage)
 	cr_assert_eq(count(f->p, LOG_RESERVE_STEP, &damaged), 0);
 	cr_assert_eq(damaged, 1);
 	cr_assert(log_next_offset(f->p) > LOG_RESERVE_STEP);
+	/* The same when there is something behind it. */
+	add_many(f->p, 3);
+	commit(f);
+	cr_assert_eq(count(f->p, LOG_RESERVE_STEP, &damaged), 3);
+	cr_assert_eq(damaged, 1);
+	fixture_crash(f);
+	add_many(f->p, 1);
+	commit(f);
+	cr_assert_eq(count(f->p, LOG_RESERVE_STEP, &damaged), 4);
+	cr_assert_eq(damaged, 1);
 	fixture_free(f);
 }
 
