@@ -264,6 +264,11 @@ text_read(const struct check *c, const char *path, const struct doc_node *n)
 {
 	char why[256], *text;
 
+	if (n->is_typed) {
+		fault_add(c->faults, n->place, path,
+		    "`%.60s` without quotes where a text is wanted", n->text);
+		return NULL;
+	}
 	if (c->secrets == NULL || !secret_is_reference(n->text))
 		return mem_strdup(n->text);
 	text = secret_resolve(n->text, c->secrets, why, sizeof(why));

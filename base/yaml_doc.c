@@ -1,5 +1,6 @@
 #include "base/yaml_doc.h"
 
+#include "base/json.h"
 #include "base/mem.h"
 
 #include <yaml.h>
@@ -12,6 +13,7 @@ struct reader {
 	struct faults *faults;
 	size_t nodes;
 	bool has_failed;	/* nothing more can be read */
+	bool is_json;
 };
 
 static struct doc_place
@@ -86,6 +88,7 @@ scalar_take(struct reader *r, const yaml_event_t *e)
 	if (n == NULL)
 		return NULL;
 	n->is_plain = e->data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
+	n->is_typed = n->is_plain && r->is_json;
 	n->text = mem_strdup(text);
 	return n;
 }
@@ -305,6 +308,7 @@ yaml_doc_parse(struct slice text, struct faults *faults)
 	struct reader r = {.faults = faults};
 	size_t before = faults->total;
 	struct doc_node *root = NULL;
+	struct json_object *json;
 	struct buf joined;
 
 	if (text.len > DOC_TEXT_MAX) {
@@ -315,6 +319,9 @@ yaml_doc_parse(struct slice text, struct faults *faults)
 	}
 	buf_init(&joined);
 	if (text_is_json(text)) {
+		json = json_parse(text);
+		r.is_json = json != NULL;
+		json_object_put(json);
 		surrogates_join(text, &joined);
 		text = buf_slice(&joined);
 	}

@@ -2,7 +2,8 @@
  * yaml_doc - a YAML (or JSON) text as a tree of texts with their places.
  *
  * Scalars stay text: what they mean is decided by the schema that checks
- * them, so `no` is a country wherever a string is wanted. Refused, each as
+ * them, so `no` is a country wherever a string is wanted; where the whole
+ * text is JSON, what has no quotes is no string. Refused, each as
  * a fault with line and column: aliases and anchors, tags, duplicate keys,
  * keys that are not scalars, NUL in a scalar, a second document, nesting
  * beyond DOC_DEPTH_MAX, more than DOC_NODES_MAX nodes, a text longer than
@@ -26,6 +27,7 @@ enum doc_kind { DOC_SCALAR, DOC_MAP, DOC_LIST };
 struct doc_node {
 	enum doc_kind kind;
 	bool is_plain;		/* a scalar without quotes */
+	bool is_typed;		/* a number, true, false or null of JSON */
 	char *text;		/* a scalar's value, NUL-terminated */
 	char *key;		/* NULL outside a map */
 	struct doc_place place;

@@ -261,6 +261,11 @@ Test(config, json_is_accepted)
 	expect_json(c->resolved, "/data", "\"\xf0\x9f\x98\x80\xc3\xa9/x\"");
 	expect_json(c->resolved, "/store/fsync", "\"never\"");
 	config_free(c);
+	expect_faults("{\"data\": 7, \"streams\": {\"s\": {\"topics\": [null]}}}",
+	    "data: `7` without quotes where a text is wanted "
+	    "(line 1, column 10)\n"
+	    "streams.s.topics[0]: `null` without quotes where a text is wanted "
+	    "(line 1, column 42)\n");
 	expect_faults("{\"limits\": {\"watchdog_ms\": 1}}",
 	    "limits.watchdog_ms: 1 is below 100 (line 1, column 28)\n");
 }
