@@ -11,6 +11,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* Room behind a segment's end that is worth giving back. */
+#define ROOM_MIN ((uint64_t)1 << 20)
+
 /* One partition's recovery. */
 struct recovery {
 	struct log_partition *p;
@@ -22,6 +25,7 @@ struct recovery {
 	uint64_t expected;	/* offset of the next batch */
 	uint64_t tail_end;	/* offset at which a damaged tail ends */
 	bool has_damage;	/* numbers behind it count no more */
+	bool has_settled;	/* something was made durable */
 };
 
 /* ---- what is on disk ---------------------------------------------------- */
@@ -98,7 +102,10 @@ segments_load(struct log_partition *p)
 			return errno;
 		}
 		segment = segment_add(p, list[i]);
-		segment->bytes = segment->allocated = (uint64_t)st.st_size;
+		segment->bytes = (uint64_t)st.st_size;
+		segment->allocated = (uint64_t)st.st_blocks * 512;
+		if (segment->allocated < segment->bytes)
+			segment->allocated = segment->bytes;
 		segment->end_offset = i + 1 < n &&
 			list[i + 1] % LOG_GAP_ALIGN != 0
 		    ? list[i + 1] : UINT64_MAX;
@@ -244,6 +251,27 @@ known_end(const struct log_state *state)
 	return state->checkpoint_offset;
 }
 
+/*
+ * What a commit synced and a checkpoint names is durable; and after a clean
+ * stop everything is. A start with many quiet partitions must not wait for a
+ * sync of each.
+ */
+static bool
+is_settled(const struct recovery *r, const struct segment *segment)
+{
+	enum log_fsync mode = r->p->stream->store->options.fsync;
+
+	if (r->scan.damage > 0 ||
+	    segment->base_offset != r->state->checkpoint_segment ||
+	    r->expected != r->state->checkpoint_offset)
+		return false;
+	/* It goes on, and has its room. */
+	if (r->expected == r->state->reserved_end)
+		return true;
+	return mode == LOG_FSYNC_GROUP &&
+	    segment->allocated < segment->bytes + ROOM_MIN;
+}
+
 /* What was found may be in the page cache only: make it durable, or cut. */
 static int
 settle_segment(struct recovery *r, struct segment *segment, bool must_cut)
@@ -252,6 +280,9 @@ settle_segment(struct recovery *r, struct segment *segment, bool must_cut)
 	char name[LOG_SEGMENT_NAME];
 	int fd, error = 0;
 
+	if (is_settled(r, segment))
+		return 0;
+	r->has_settled = true;
 	log_segment_name(name, segment->base_offset);
 	fd = l->io->openat(l->io_arg, r->p->dirfd, name, O_RDWR, 0);
 	if (fd == -1)
@@ -426,7 +457,8 @@ log_recover(struct log_partition *p, const struct log_state *state,
 		p->log_start = p->segments[0].base_offset;
 	if (error == 0)
 		error = scan_all(&r, &was_cut);
-	if (error == 0 && l->io->fsync(l->io_arg, p->dirfd) == -1)
+	if (error == 0 && r.has_settled &&
+	    l->io->fsync(l->io_arg, p->dirfd) == -1)
 		error = errno;
 	if (error == 0)
 		error = mark_loss(&r, known_end(state));
