@@ -11,14 +11,11 @@
 #define ACCEPTOR_MQTT_CLIENT_H
 
 #include "acceptor/mqtt/mqtt.h"
+#include "acceptor/mqtt/roster.h"
 
 void clients_init(struct ev_loop *loop);
 /* Takes a new connection's descriptor. */
 void client_accept(int fd, uint32_t listener);
-/* The client with that number, NULL when it is gone. */
-struct client *client_find(uint64_t conn);
-/* Every client that is not dead. cb may close it. */
-void clients_each(void (*cb)(struct client *c, void *arg), void *arg);
 
 /*
  * Ends the connection and all that is local to it: the router is told, with
@@ -27,6 +24,8 @@ void clients_each(void (*cb)(struct client *c, void *arg), void *arg);
 void client_close(struct client *c, enum mqtt_reason reason);
 /* The same, and a client of version 5 is told why first. */
 void client_fail(struct client *c, enum mqtt_reason reason);
+/* The descriptor is of no more use. */
+void client_break(struct client *c);
 /* The router knows of its end: a client that is gone may be freed. */
 void client_told(struct client *c);
 
@@ -38,6 +37,14 @@ struct buf *client_out(struct client *c);
 void client_added(struct client *c);
 /* Bytes that the kernel did not take so far. */
 size_t client_unwritten(const struct client *c);
+
+/*
+ * Bytes that may wait for a client: most, or less where so many clients have
+ * something waiting that all together would be too much.
+ */
+size_t client_allowance(size_t most);
+/* Say so when what waits for c, beside unwritten output, comes or goes. */
+void client_weigh(struct client *c);
 
 /* The state for QoS 1 and 2, made at first use. */
 struct flow *client_flow(struct client *c);

@@ -133,6 +133,7 @@ struct client {
 	uint8_t state;		/* enum client_state */
 	uint8_t stop;		/* STOP_* */
 	bool is_dirty, is_resuming, is_writing;
+	bool is_heavy;		/* counted in clients_heavy */
 	bool clean_start, is_id_assigned;
 	bool wants_will;	/* when it closes without a DISCONNECT */
 	bool has_expiry;	/* its DISCONNECT changed expiry_s */

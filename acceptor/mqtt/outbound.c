@@ -8,8 +8,11 @@
 
 #include <stdlib.h>
 
-/* A replay of retained messages may use so much more than max_queued_bytes. */
-#define REPLAY_BYTES (16u << 20)
+/*
+ * What the router sends on our asking, retained messages and a session's
+ * queue, comes faster than a client reads: it may wait in larger amounts.
+ */
+#define REPLAY_BYTES_MAX (16u << 20)
 #define IDENTIFIERS_MAX 64
 
 /* How a message goes to one client. */
@@ -109,13 +112,15 @@ queued_bytes(const struct client *c)
 static bool
 is_full_for_qos0(const struct client *c)
 {
-	return client_unwritten(c) > mqtt.limits.max_queued_bytes / 4 * 3;
+	return client_unwritten(c) >
+	    client_allowance(mqtt.limits.max_queued_bytes) / 4 * 3;
 }
 
 static bool
 is_full(const struct client *c, const struct parcels *waiting)
 {
-	return queued_bytes(c) > mqtt.limits.max_queued_bytes ||
+	return queued_bytes(c) >
+	    client_allowance(mqtt.limits.max_queued_bytes) ||
 	    waiting->count >= mqtt.limits.max_queued;
 }
 
@@ -154,6 +159,7 @@ send_tracked(struct client *c, struct mqtt_delivery *d, size_t n,
 	}
 	if (f->waiting.count > 0 || !window_has_room(c, f)) {
 		delivery_keep(c, &f->waiting, d, n, expires_ms);
+		client_weigh(c);
 		return;
 	}
 	d->id = window_id(f->next);
@@ -196,7 +202,8 @@ hold_copy(struct subscription *sub, const struct message *m,
 		return;
 	if (sub->held == NULL)
 		sub->held = mem_zalloc(1, sizeof(*sub->held));
-	if (parcels_size(sub->held) <= mqtt.limits.max_queued_bytes &&
+	if (parcels_size(sub->held) <=
+	    client_allowance(mqtt.limits.max_queued_bytes) &&
 	    sub->held->count < mqtt.limits.max_queued)
 		delivery_keep(c, sub->held, &d, n, m->expires_ms);
 	else if (copy->qos > 0)
@@ -263,6 +270,7 @@ send_waiting(struct client *c)
 		}
 		parcels_remove(&f->waiting);
 	}
+	client_weigh(c);
 }
 
 /* ---- to subscriptions --------------------------------------------------- */
@@ -350,7 +358,7 @@ outbound_retained(struct subscription *sub, const struct message *m)
 	if (n == 0 || !client_is_on(c))
 		return;
 	if (copy.qos == 0 && client_unwritten(c) >
-	    mqtt.limits.max_queued_bytes + REPLAY_BYTES)
+	    client_allowance(REPLAY_BYTES_MAX))
 		mqtt.stats.messages_dropped_total++;
 	else if (copy.qos == 0)
 		delivery_write(c, &d, n);
@@ -453,7 +461,7 @@ queue_send(struct client *c, const struct ipc_queue_item *item,
 		queue_skip(c, item);
 		return;
 	}
-	if (queued_bytes(c) > mqtt.limits.max_queued_bytes + REPLAY_BYTES) {
+	if (queued_bytes(c) > client_allowance(REPLAY_BYTES_MAX)) {
 		/* It stays with the router, as all that is unanswered. */
 		overflow(c);
 		return;
