@@ -24,6 +24,17 @@ static const struct {
 	{"in_flight", "0"},
 };
 
+/* Members of from that o does not have yet. */
+static void
+add_others(struct json_object *o, struct json_object *from)
+{
+	if (!json_object_is_type(from, json_type_object))
+		return;
+	json_object_object_foreach(from, key, v)
+		if (!json_object_object_get_ex(o, key, NULL))
+			json_object_object_add(o, key, json_object_get(v));
+}
+
 /* The worker knows best; the supervisor says what no worker can. */
 static struct json_object *
 show_merge(struct json_object *supervisor, struct json_object *worker)
@@ -38,12 +49,12 @@ show_merge(struct json_object *supervisor, struct json_object *worker)
 		    json_object_get(v) :
 		    json_parse(slice_str(members[i].absent)));
 	}
-	if (json_object_is_type(supervisor, json_type_object)) {
-		json_object_object_foreach(supervisor, key, value)
-			if (!json_object_object_get_ex(o, key, NULL))
-				json_object_object_add(o, key,
-				    json_object_get(value));
-	}
+	v = json_member(o, "reason");
+	if (json_object_is_type(v, json_type_string) &&
+	    json_object_get_string_len(v) == 0)
+		json_object_object_add(o, "reason", NULL);
+	add_others(o, worker);
+	add_others(o, supervisor);
 	return o;
 }
 

@@ -151,6 +151,8 @@ cell_format(struct buf *out, struct json_object *v, const char *format)
 	else if (strcmp(format, "count") == 0 && !is_number &&
 	    !json_object_is_type(v, json_type_string))
 		buf_addf(out, "%zu", count_of(v));
+	else if (json_object_is_type(v, json_type_double))
+		buf_addf(out, "%.6g", json_object_get_double(v));
 	else if (json_object_is_type(v, json_type_array))
 		format_list(out, v);
 	else if (json_object_is_type(v, json_type_string))

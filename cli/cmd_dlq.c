@@ -3,6 +3,7 @@
 #include "base/json.h"
 #include "base/units.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -23,30 +24,31 @@ ids_body(const struct invocation *in)
 	return body;
 }
 
-/* How many, under whichever name the answer has the number. */
-static void
-say_count(const struct invocation *in, struct json_object *body,
-    const char *what)
+/* What became of them; the exit status. */
+static int
+say_replayed(const struct invocation *in, struct json_object *body)
 {
-	struct json_object *n = NULL;
+	uint64_t failed = json_get_u64(body, "failed", 0);
 
-	if (json_object_is_type(body, json_type_object)) {
-		json_object_object_foreach(body, key, v) {
-			(void)key;
-			if (n == NULL && json_object_is_type(v, json_type_int))
-				n = v;
-		}
-	}
-	if (n == NULL)
-		printf("dead letters of %s %s\n", in->arguments[0], what);
-	else
-		printf("%s dead letters of %s %s\n", json_object_get_string(n),
-		    in->arguments[0], what);
+	printf("%" PRIu64 " dead letters of %s delivered, %" PRIu64
+	    " failed, %" PRIu64 " left%s\n",
+	    json_get_u64(body, "delivered", 0), in->arguments[0], failed,
+	    json_get_u64(body, "left", 0),
+	    json_get_bool(body, "running", false) ? "; it goes on" : "");
+	return failed > 0 ? EXIT_FAILED : EXIT_DONE;
+}
+
+static int
+say_purged(const struct invocation *in, struct json_object *body)
+{
+	printf("%" PRIu64 " dead letters of %s purged\n",
+	    json_get_u64(body, "purged", 0), in->arguments[0]);
+	return EXIT_DONE;
 }
 
 static int
 send_ids(const struct invocation *in, struct json_object *body,
-    const char *what)
+    int (*say)(const struct invocation *, struct json_object *))
 {
 	struct api_answer answer;
 	int exit_status = EXIT_DONE;
@@ -60,9 +62,9 @@ send_ids(const struct invocation *in, struct json_object *body,
 	if (in->is_json)
 		print_json(answer.body);
 	else
-		say_count(in, answer.body, what);
+		exit_status = say(in, answer.body);
 	api_answer_fini(&answer);
-	return EXIT_DONE;
+	return exit_status;
 }
 
 int
@@ -82,7 +84,7 @@ run_dlq_replay(const struct invocation *in)
 	body = ids_body(in);
 	if (rate > 0)
 		json_add_u64(body, "rate", (uint64_t)rate);
-	return send_ids(in, body, "replayed");
+	return send_ids(in, body, say_replayed);
 }
 
 int
@@ -90,7 +92,7 @@ run_dlq_purge(const struct invocation *in)
 {
 	if (!api_open(in))
 		return EXIT_NOT_RUNNING;
-	return send_ids(in, ids_body(in), "purged");
+	return send_ids(in, ids_body(in), say_purged);
 }
 
 int
@@ -116,6 +118,20 @@ run_dlq_export(const struct invocation *in)
 }
 
 /* ---- audit ------------------------------------------------------------------- */
+
+static int64_t
+unaccounted_of(struct json_object *rows)
+{
+	struct json_object *v;
+	int64_t sum = 0;
+
+	for (size_t i = 0; i < json_object_array_length(rows); i++) {
+		v = json_member(json_object_array_get_idx(rows, i),
+		    "unaccounted");
+		sum += v == NULL ? 0 : llabs(json_object_get_int64(v));
+	}
+	return sum;
+}
 
 /* Complains of each ledger that is not closed; the exit status. */
 static int
@@ -173,6 +189,8 @@ run_audit(const struct invocation *in)
 	} else {
 		buf_init(&b);
 		table_print(&b, in->command->shows, rows, &style);
+		buf_addf(&b, "%s unaccounted\n", unaccounted_of(rows) == 0 ?
+		    "nothing is" : "records are");
 		print_buf(&b);
 		buf_fini(&b);
 	}

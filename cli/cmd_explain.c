@@ -6,73 +6,69 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static const char option_columns[] =
-    "name:OPTION type:TYPE default:DEFAULT bounds:BOUNDS flags:FLAGS "
-    "text:HELP";
-
 static void
-add_bounds(struct json_object *row, struct json_object *option)
+add_attribute(struct buf *b, const char *text)
 {
-	struct json_object *min = json_member(option, "min");
-	struct json_object *max = json_member(option, "max");
-	struct json_object *choices = json_member(option, "choices");
-	char text[128];
-
-	if (choices != NULL) {
-		json_object_object_add(row, "bounds", json_object_get(choices));
-		return;
-	}
-	if (min == NULL && max == NULL)
-		return;
-	snprintf(text, sizeof(text), "%s..%s",
-	    min == NULL ? "" : json_object_get_string(min),
-	    max == NULL ? "" : json_object_get_string(max));
-	json_add_str(row, "bounds", text);
+	buf_addf(b, "%s%s", buf_len(b) > 0 ? ", " : "", text);
 }
 
 static void
-add_flags(struct json_object *row, struct json_object *option)
+add_value(struct buf *b, const char *what, struct json_object *v)
 {
-	static const char *const names[] = {"required", "secret", "template"};
-	struct json_object *list = json_object_new_array();
-
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-		if (json_get_bool(option, names[i], false))
-			json_object_array_add(list,
-			    json_object_new_string(names[i]));
-	json_object_object_add(row, "flags", list);
+	if (v == NULL)
+		return;
+	buf_addf(b, "%s%s", buf_len(b) > 0 ? ", " : "", what);
+	cell_format(b, v, "");
 }
 
 static void
-add_options(struct json_object *rows, struct json_object *options,
-    const char *prefix)
+add_bounds(struct buf *b, struct json_object *min, struct json_object *max)
 {
-	struct json_object *o, *row, *inner;
+	if (min == NULL || max == NULL)
+		return;
+	add_value(b, "", min);
+	buf_add_str(b, "..");
+	cell_format(b, max, "");
+}
+
+/* "enum, one of post, put, default post, template" */
+static void
+add_attributes(struct buf *b, struct json_object *o)
+{
+	static const char *const flags[] = {"required", "secret", "template"};
+
+	add_attribute(b, json_get_str(o, "type", ""));
+	add_value(b, "one of ", json_member(o, "choices"));
+	add_bounds(b, json_member(o, "min"), json_member(o, "max"));
+	add_value(b, "default ", json_member(o, "default"));
+	for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++)
+		if (json_get_bool(o, flags[i], false))
+			add_attribute(b, flags[i]);
+}
+
+static void
+print_options(struct json_object *options, const char *prefix)
+{
+	struct json_object *o;
 	char name[128];
+	struct buf b;
 
 	if (!json_object_is_type(options, json_type_array))
 		return;
+	buf_init(&b);
 	for (size_t i = 0; i < json_object_array_length(options); i++) {
 		o = json_object_array_get_idx(options, i);
-		row = json_object_new_object();
 		snprintf(name, sizeof(name), "%s%s", prefix,
 		    json_get_str(o, "name", ""));
-		json_add_str(row, "name", name);
-		json_add_str(row, "type", json_get_str(o, "type", ""));
-		json_object_object_add(row, "default",
-		    json_object_get(json_member(o, "default")));
-		add_bounds(row, o);
-		add_flags(row, o);
-		json_add_str(row, "text",
+		buf_clear(&b);
+		add_attributes(&b, o);
+		printf("\n  %s (%s)\n    %s\n", name, buf_cstr(&b),
 		    json_get_str(json_member(o, "help"), "en", ""));
-		json_object_array_add(rows, row);
-		inner = json_member(o, "options");
-		if (inner != NULL) {
-			snprintf(name, sizeof(name), "%s%s.", prefix,
-			    json_get_str(o, "name", ""));
-			add_options(rows, inner, name);
-		}
+		snprintf(name, sizeof(name), "%s%s.", prefix,
+		    json_get_str(o, "name", ""));
+		print_options(json_member(o, "options"), name);
 	}
+	buf_fini(&b);
 }
 
 static void
@@ -109,17 +105,12 @@ explain_all(const struct invocation *in, const struct connector_types *types)
 static int
 explain_one(const struct invocation *in, const struct connector_type *type)
 {
-	struct json_object *rows;
-
 	if (in->is_json) {
 		print_json(type->description);
 		return EXIT_DONE;
 	}
-	rows = json_object_new_array();
-	add_options(rows, json_member(type->description, "options"), "");
-	printf("%s: %s\n\n", type->name, type->help_en);
-	print_rows(option_columns, rows);
-	json_object_put(rows);
+	printf("%s: %s\n", type->name, type->help_en);
+	print_options(json_member(type->description, "options"), "");
 	return EXIT_DONE;
 }
 
