@@ -171,8 +171,7 @@ file_add(struct file *f, struct sink_record *r, struct file_job **jobs)
 	if (out == NULL)
 		return;
 	f->incarnation = r->rec->incarnation;
-	if (file_state_has(&out->state, r->rec->incarnation,
-	    r->rec->partition, r->rec->offset)) {
+	if (outs_has_already(f->outs, out, r->rec)) {
 		sink_answer(r, SINK_DELIVERED, NULL);
 		return;
 	}
@@ -200,6 +199,7 @@ file_send_batch(void *self, struct sink_batch *batch)
 	f->turn++;
 	for (i = 0; i < batch->count; i++)
 		file_add(f, batch->records[i], &jobs);
+	outs_passed(f->outs, batch, f->incarnation);
 	if (jobs == NULL)
 		return;
 	f->batch = batch;

@@ -151,6 +151,42 @@ disk_open_new(const struct file_rules *r, const char *path, char *name,
 	return fd;
 }
 
+static DIR *
+folder_list(int at)
+{
+	int fd = openat(at, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = fd == -1 ? NULL : fdopendir(fd);
+
+	if (dir == NULL && fd != -1)
+		close(fd);
+	return dir;
+}
+
+/* The largest N of STEM.N, 0 if there is none: numbers are not used again. */
+static unsigned
+folder_last_number(int at, const char *stem)
+{
+	DIR *dir = folder_list(at);
+	size_t n = strlen(stem);
+	unsigned last = 0, v;
+	struct dirent *e;
+	const char *digits;
+
+	while (dir != NULL && (e = readdir(dir)) != NULL) {
+		digits = e->d_name + n + 1;
+		if (strncmp(e->d_name, stem, n) != 0 || e->d_name[n] != '.' ||
+		    strlen(digits) < 6 || strlen(digits) > 9 ||
+		    strspn(digits, "0123456789") != strlen(digits))
+			continue;
+		v = (unsigned)strtoul(digits, NULL, 10);
+		if (v > last)
+			last = v;
+	}
+	if (dir != NULL)
+		closedir(dir);
+	return last;
+}
+
 bool
 disk_rotated_name(const struct file_rules *r, const char *path,
     struct file_state *s, uint64_t period_ms)
@@ -160,7 +196,6 @@ disk_rotated_name(const struct file_rules *r, const char *path,
 	int at = folder_of(r, path, &name);
 	struct buf stem;
 	struct stat st;
-	unsigned i;
 
 	if (at == -1)
 		return false;
@@ -170,19 +205,16 @@ disk_rotated_name(const struct file_rules *r, const char *path,
 		buf_add_u8(&stem, '.');
 		time_format_add(&stem, slice_str(format), (int64_t)period_ms);
 	}
-	for (i = r->rotation == ROTATE_SIZE ? 1 : 0; ; i++) {
-		if (i == 0)
-			snprintf(s->rotating_to, FILE_NAME_MAX, "%s",
-			    buf_cstr(&stem));
-		else
-			snprintf(s->rotating_to, FILE_NAME_MAX, "%s.%06u",
-			    buf_cstr(&stem), i);
-		if (fstatat(at, s->rotating_to, &st, AT_SYMLINK_NOFOLLOW) == -1)
-			break;
-	}
+	snprintf(s->rotating_to, FILE_NAME_MAX, "%s", buf_cstr(&stem));
+	/* A time has one file, unless its name is taken. */
+	if (r->rotation == ROTATE_SIZE ||
+	    fstatat(at, s->rotating_to, &st, AT_SYMLINK_NOFOLLOW) == 0)
+		snprintf(s->rotating_to, FILE_NAME_MAX, "%s.%06u",
+		    buf_cstr(&stem),
+		    folder_last_number(at, buf_cstr(&stem)) + 1);
 	buf_fini(&stem);
-	close_keep_errno(at);
-	return errno == ENOENT;
+	close(at);
+	return true;
 }
 
 bool
@@ -249,17 +281,16 @@ void
 disk_prune(const struct file_rules *r, const char *path)
 {
 	const char *name;
-	int at, fd;
 	DIR *dir;
+	int at;
 
 	if (r->keep_files == 0)
 		return;
 	at = folder_of(r, path, &name);
 	if (at == -1)
 		return;
-	fd = openat(at, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	dir = folder_list(at);
 	close(at);
-	dir = fd == -1 ? NULL : fdopendir(fd);
 	if (dir == NULL)
 		return;
 	prune_folder(r, dir, name);

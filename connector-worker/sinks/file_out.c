@@ -27,6 +27,11 @@ struct outs {
 	const struct file_rules *rules;
 	struct out *buckets[BUCKETS];
 	unsigned open_count;
+	/*
+	 * While what one file lost is delivered again: up to these offsets
+	 * the others may have it already. Key "r" in the database.
+	 */
+	struct file_state again;
 	/* Keys of points that mean nothing any more, each with a NUL. */
 	struct buf stale;
 };
@@ -155,6 +160,15 @@ load_point(struct slice key, struct slice value, void *arg)
 	buf_add_u8(&o->stale, '\0');
 }
 
+static void
+load_again(struct slice key, struct slice value, void *arg)
+{
+	struct outs *o = arg;
+
+	if (slice_is(key, "r"))
+		file_state_get(value, &o->again);
+}
+
 struct outs *
 outs_new(struct sink *sink, const struct file_rules *rules)
 {
@@ -164,6 +178,7 @@ outs_new(struct sink *sink, const struct file_rules *rules)
 	o->rules = rules;
 	sink_kept(sink, load_state, o);
 	sink_kept(sink, load_point, o);
+	sink_kept(sink, load_again, o);
 	return o;
 }
 
@@ -231,6 +246,66 @@ point_commit(struct outs *o, struct out *out, const struct file_point *p)
 	return is_good;
 }
 
+/* Before the first file goes back: up to where any file may have records. */
+static bool
+outs_note_again(struct outs *o)
+{
+	const struct out *out;
+	const struct position *p;
+	struct buf value;
+	bool is_good;
+	size_t i, j;
+
+	for (i = 0; i < BUCKETS; i++)
+		for (out = o->buckets[i]; out != NULL; out = out->next)
+			for (j = 0; j < out->state.upto_count; j++) {
+				p = &out->state.upto[j];
+				file_state_advance(&o->again, p->incarnation,
+				    p->partition, p->offset);
+			}
+	buf_init(&value);
+	file_state_put(&o->again, &value);
+	is_good = sink_keep_now(o->sink, SLICE_LIT("r"), buf_slice(&value));
+	buf_fini(&value);
+	return is_good;
+}
+
+bool
+outs_has_already(const struct outs *o, const struct out *out,
+    const struct record *rec)
+{
+	return o->again.upto_count > 0 &&
+	    file_state_has(&o->again, rec->incarnation, rec->partition,
+	    rec->offset) &&
+	    file_state_has(&out->state, rec->incarnation, rec->partition,
+	    rec->offset);
+}
+
+/* All that came again is there: what comes from now on is new. */
+void
+outs_passed(struct outs *o, struct sink_batch *batch, uint64_t incarnation)
+{
+	struct position *p = o->again.upto;
+	struct buf value;
+	size_t i;
+
+	for (i = 0; i < o->again.upto_count; i++)
+		if (p[i].incarnation == incarnation &&
+		    p[i].partition == batch->partition &&
+		    p[i].offset <= batch->last_offset + 1)
+			break;
+	if (i == o->again.upto_count)
+		return;
+	o->again.upto_count--;
+	memmove(p + i, p + i + 1,
+	    (o->again.upto_count - i) * sizeof(*p));
+	buf_init(&value);
+	file_state_put(&o->again, &value);
+	sink_keep(batch, SLICE_LIT("r"), o->again.upto_count == 0 ?
+	    SLICE_NULL : buf_slice(&value));
+	buf_fini(&value);
+}
+
 /*
  * Goes back to the point. First the offsets: if this is as far as it gets,
  * the same comes again at the next start.
@@ -248,10 +323,10 @@ out_go_back_to(struct outs *o, struct out *out, const struct file_point *to)
 	    (unsigned long long)point.length);
 	first = (struct file_point){out->points[0].length,
 	    mem_strdup(out->points[0].position)};
+	is_good = outs_note_again(o) && sink_rewind(o->sink, text);
 	points_retire(o, out);
 	out->state.length = point.length;
 	out->state.upto_count = 0;
-	is_good = sink_rewind(o->sink, text);
 	while (position_next(&text, &at) == 1)
 		file_state_advance(&out->state, at.incarnation, at.partition,
 		    at.offset);

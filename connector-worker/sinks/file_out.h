@@ -67,6 +67,18 @@ void outs_free(struct outs *o);
 /* Cuts what was not committed, goes back for what is missing. */
 void outs_recover(struct outs *o);
 
+/*
+ * After going back: the record comes again, and this file still has it. A
+ * record that is delivered again because somebody moved the connector is
+ * written again.
+ */
+bool outs_has_already(const struct outs *o, const struct out *out,
+    const struct record *rec);
+
+/* The batch is written, whatever files it was for. */
+void outs_passed(struct outs *o, struct sink_batch *batch,
+    uint64_t incarnation);
+
 /* The file of a checked path, known from here on. */
 struct out *outs_find(struct outs *o, struct slice path);
 /*
