@@ -13,11 +13,16 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+/* The end of the year 9999: what is later was written by a wild pointer. */
+#define TIME_MAX_MS UINT64_C(253402300799000)
+
 static void
 put_time(struct json_object *o, const char *name, uint64_t wall_ms)
 {
 	char text[40];
 
+	if (wall_ms > TIME_MAX_MS)
+		wall_ms = 0;
 	json_add_str(o, name, clock_rfc3339(wall_ms, text, sizeof(text)));
 }
 

@@ -7,6 +7,9 @@
 #include <signal.h>
 #include <stdlib.h>
 
+/* A child that has gone wrong may not fill our memory. */
+#define COMPLAINTS_MAX 32
+
 static void
 complaint_free(struct complaint *p)
 {
@@ -30,10 +33,13 @@ static void
 complaint_set(struct child *c, struct slice key, struct slice reason)
 {
 	struct complaint **at = &c->complaints, *p;
+	unsigned n = 0;
 
-	while (*at != NULL && !slice_is(key, (*at)->key))
+	for (; *at != NULL && !slice_is(key, (*at)->key); n++)
 		at = &(*at)->next;
 	p = *at;
+	if (p == NULL && n == COMPLAINTS_MAX)
+		return;
 	if (reason.len == 0) {
 		if (p == NULL)
 			return;
