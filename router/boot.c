@@ -161,6 +161,7 @@ load_session(struct db_stmt *st)
 		    "malformed; it was left as it is: put a backup in its "
 		    "place, or move it away", (unsigned long long)s->id);
 	session_set_mids(s, db_column_blob(st, 12));
+	s->receive_max = (uint16_t)db_column_u64(st, 13);
 	if (first < boot.queue_from)
 		boot.queue_from = first;
 }
@@ -171,7 +172,7 @@ load_sessions(void)
 	struct db_stmt *st = db_prepare(boot.db,
 	    "select id, client_id, username, protocol, expiry_s, epoch, "
 	    "created_ms, offline_ms, floor, next, first_offset, exceptions, "
-	    "received from session");
+	    "received, receive_max from session");
 	int rc;
 
 	while ((rc = db_step(st)) == 1)
@@ -516,8 +517,11 @@ restore_queues(void)
 
 	if (boot.queue_from != QUEUE_NO_OFFSET)
 		read_queue(stream_queue());
-	for (size_t i = 0; (s = sessions_next(&i)) != NULL;)
+	for (size_t i = 0; (s = sessions_next(&i)) != NULL;) {
 		lost += queue_settle(&s->queue);
+		if (s->offline_ms == 0)
+			queue_suspect(&s->queue, s->receive_max);
+	}
 	if (lost > 0)
 		log_warn("%llu queued messages of sessions are not in the "
 		    "log any more", (unsigned long long)lost);

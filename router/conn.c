@@ -282,6 +282,7 @@ session_attach(struct conn *c, struct session *s)
 		s->created_ms = c->connected_ms;
 	}
 	s->expiry_s = expiry_bounded(c->expiry_s);
+	s->receive_max = c->receive_max;
 	s->epoch = c->epoch;
 	s->offline_ms = 0;
 	s->conn = c;
@@ -384,6 +385,7 @@ conn_reclaim(struct sender *home, const struct ipc_reclaim *m)
 		return true;
 	session_attach(c, s);
 	reclaim_in_flight(s, m->in_flight);
+	queue_absolve(&s->queue);
 	delivery_attach(s);
 	return true;
 }

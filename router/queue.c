@@ -324,8 +324,8 @@ row_class(const struct queue_entry *e)
 }
 
 /*
- * Runs from the floor on, each a varint of length * 4 + class; a last run of
- * class 0 is left out.
+ * Runs from the floor up to high, each a varint of length * 4 + class: what
+ * lies below high and is not done was sent before.
  */
 void
 queue_put(const struct queue *q, struct buf *b)
@@ -337,8 +337,7 @@ queue_put(const struct queue *q, struct buf *b)
 		while (seq < q->high &&
 		    row_class(queue_at(q, seq)) == class)
 			seq++;
-		if (class != 0 || seq < q->high)
-			put_varint(b, (seq - first) << 2 | class);
+		put_varint(b, (seq - first) << 2 | class);
 	}
 }
 
@@ -347,6 +346,7 @@ queue_get(
     struct queue *q, uint64_t floor, uint64_t next, struct slice exceptions)
 {
 	uint64_t run = 0;
+	bool was_sent = true;
 
 	queue_init(q);
 	if (floor == 0 || next < floor || next - floor > UINT32_MAX / 4)
@@ -356,14 +356,16 @@ queue_get(
 		struct queue_entry *e;
 
 		if (run >> 2 == 0) {
-			if (exceptions.len == 0)
+			if (exceptions.len == 0) {
 				run = (next - q->next) << 2;
-			else if (!get_varint(&exceptions, &run) ||
+				was_sent = false;
+			} else if (!get_varint(&exceptions, &run) ||
 			    run >> 2 == 0 || (run & 3) == 3)
 				goto bad;
 		}
 		e = queue_append(q);
-		*e = (struct queue_entry){.state = ENTRY_MISSING, .qos = 2};
+		*e = (struct queue_entry){
+		    .state = ENTRY_MISSING, .qos = 2, .is_dup = was_sent};
 		if ((run & 3) == 1)
 			e->state = ENTRY_DONE;
 		if ((run & 3) == 2) {
@@ -371,7 +373,7 @@ queue_get(
 			q->count++;
 			q->in_flight++;
 		}
-		if (e->state != ENTRY_MISSING)
+		if (was_sent)
 			q->high = q->next;
 		run -= 4;
 	}
@@ -414,7 +416,29 @@ queue_restore(struct queue *q, uint64_t seq, uint64_t offset, uint32_t size,
 	}
 	q->bytes += size;
 	*e = (struct queue_entry){.offset = offset, .size = size, .qos = qos,
-	    .state = ENTRY_WAITING};
+	    .state = ENTRY_WAITING, .is_dup = e->is_dup};
+}
+
+void
+queue_suspect(struct queue *q, uint32_t n)
+{
+	for (uint64_t seq = q->floor; seq < q->next && n > 0; seq++) {
+		struct queue_entry *e = queue_at(q, seq);
+
+		if (e->state == ENTRY_DONE)
+			continue;
+		e->is_dup = 1;
+		queue_raise(q, seq);
+		n--;
+	}
+}
+
+void
+queue_absolve(struct queue *q)
+{
+	for (uint64_t seq = q->floor; seq < q->next; seq++)
+		if (queue_at(q, seq)->state == ENTRY_WAITING)
+			queue_at(q, seq)->is_dup = 0;
 }
 
 uint32_t

@@ -105,6 +105,13 @@ bool queue_get(
 /* Recovery: a record of $queue that was written for this sequence number. */
 void queue_restore(struct queue *q, uint64_t seq, uint64_t offset,
     uint32_t size, uint8_t qos);
+/*
+ * A router died while the session was connected: of the first n nobody knows
+ * whether they were sent. And the contrary: the connection lives, and what
+ * it was sent has been reclaimed.
+ */
+void queue_suspect(struct queue *q, uint32_t n);
+void queue_absolve(struct queue *q);
 /* Recovery is complete: what was not met is lost; returns how many. */
 uint32_t queue_settle(struct queue *q);
 

@@ -136,7 +136,8 @@ session_put(struct session *s, struct buf *rows, struct buf *scratch)
 	    RU(queue_first_offset(&s->queue)),
 	    RS(slice_of(buf_data(scratch), split)),
 	    RS(slice_of(buf_data(scratch) + split,
-		buf_len(scratch) - split)));
+		buf_len(scratch) - split)),
+	    RU(s->receive_max));
 	session_unmark(s);
 }
 

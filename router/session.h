@@ -38,6 +38,7 @@ struct session {
 	uint64_t created_ms;
 	uint64_t offline_ms;	/* wall clock; 0: connected */
 	uint32_t expiry_s;
+	uint16_t receive_max;	/* of its last connection */
 	struct conn *conn;
 	struct queue queue;
 	struct sub **subs;

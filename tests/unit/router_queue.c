@@ -157,6 +157,26 @@ Test(router_queue, refuses_rows_that_contradict_themselves)
 	queue_fini(&q);
 }
 
+Test(router_queue, a_row_that_is_older_than_the_crash)
+{
+	struct queue q;
+
+	cr_assert(queue_get(&q, 1, 3, SLICE_EMPTY));
+	for (uint64_t seq = 1; seq <= 5; seq++)
+		queue_restore(&q, seq, seq, 1, 1);
+	cr_assert_eq(queue_settle(&q), 0);
+	queue_suspect(&q, 3);
+	cr_assert(queue_find(&q, 3)->is_dup);
+	cr_assert_not(queue_find(&q, 4)->is_dup);
+	queue_reclaim(&q, 1);
+	queue_absolve(&q);
+	cr_assert_not(queue_find(&q, 2)->is_dup);
+	queue_detach(&q);
+	cr_assert(queue_find(&q, 1)->is_dup);
+	cr_assert_eq(queue_peek(&q, ALL, 5), 1);
+	queue_fini(&q);
+}
+
 /*
  * Every order of events over a QoS 1 and two QoS 2 messages, to a depth, with
  * what the client has seen as the model.
@@ -195,6 +215,8 @@ check_queue(const struct queue *q, const struct model *m)
 		count++;
 		in_flight += e->state != ENTRY_WAITING;
 		cr_assert_eq(m->recd[seq], e->state == ENTRY_RECEIVED);
+		if (e->state == ENTRY_WAITING)
+			cr_assert_eq(e->is_dup, m->got[seq] > 0);
 		cr_assert_leq(q->floor, seq);
 	}
 	cr_assert_eq(q->in_flight, in_flight);
