@@ -247,6 +247,15 @@ quiet_sync(void *arg, int fd)
 	return 0;
 }
 
+/* Thousands of files come and go: in memory where there is such a folder. */
+static void
+folder_make(char *path, size_t cap, const char *name)
+{
+	snprintf(path, cap, "%s/%s.XXXXXX",
+	    access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp", name);
+	bug_on(mkdtemp(path) == NULL);
+}
+
 /* ---- the run ------------------------------------------------------------ */
 
 static int
@@ -677,7 +686,7 @@ check_state(size_t cut, enum variant variant)
 	struct log_io io = log_io_system;
 	struct log_stream *stream;
 	struct log_store *s;
-	char root[] = "/dev/shm/log_crash_state.XXXXXX";
+	char root[64];
 	const struct saved *saved;
 	size_t db = 0;
 	int dirfd;
@@ -686,7 +695,7 @@ check_state(size_t cut, enum variant variant)
 	variant_name = variants[variant];
 	memset(&found, 0, sizeof(found));
 	memset(&again, 0, sizeof(again));
-	bug_on(mkdtemp(root) == NULL);
+	folder_make(root, sizeof(root), "log_crash_state");
 	state_build(cut, variant, root);
 	for (size_t i = 0; i < cut; i++)
 		if (disk.ops[i].kind == OP_DB)
@@ -729,8 +738,7 @@ main(int argc, char **argv)
 	if (argc > 1)
 		seed = (unsigned)strtoul(argv[1], NULL, 10);
 	log_set(LOG_ERROR + 1, false);
-	strcpy(disk.root, "/dev/shm/log_crash.XXXXXX");
-	bug_on(mkdtemp(disk.root) == NULL);
+	folder_make(disk.root, sizeof(disk.root), "log_crash");
 	run();
 	for (size_t cut = 0; cut <= disk.ops_len; cut++) {
 		enum op_kind kind = cut == 0 ? OP_ACK
