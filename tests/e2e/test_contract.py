@@ -296,7 +296,7 @@ def test_http(tree):
     assert error["code"] and "nosuch" in error["message"]
     made = requests.post(base + "/api/v1/connectors", timeout=10, json={
         "name": "x", "type": "file", "stream": "t",
-        "config": {"path": 7, "nosuch": True}})
+        "config": {"path": {"a": 1}, "nosuch": True}})
     assert made.status_code in (400, 422), made.text
     paths = {d["path"] for d in made.json()["error"]["details"]}
     assert any(p.endswith("config.path") for p in paths), paths
