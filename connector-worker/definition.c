@@ -36,6 +36,29 @@ durations_write(struct json_object *object, const struct sink_type *type,
 	}
 }
 
+/*
+ * The supervisor has resolved what was to be resolved: what looks like a
+ * reference now is a text like any other.
+ */
+static const char *
+reference_env(const char *name)
+{
+	static char text[512];
+
+	snprintf(text, sizeof(text), "${env:%s}", name);
+	return text;
+}
+
+static char *
+reference_file(const char *path, const char **why)
+{
+	(void)why;
+	return mem_printf("${file:%s}", path);
+}
+
+static const struct secret_source as_written = {reference_env,
+    reference_file};
+
 static struct doc_node *
 definition_parse(const struct sink_type *type, struct slice text,
     struct faults *faults)
@@ -163,13 +186,14 @@ definition_read(const struct sink_type *type, struct slice text,
 	struct json_object *common, *config;
 	size_t before;
 
-	common = schema_check(schema_broker(), "connectors.*", "", doc, NULL,
-	    faults);
+	common = schema_check(schema_broker(), "connectors.*", "", doc,
+	    &as_written, faults);
 	definition_topics(d, common, faults);
 	definition_common(d, type, common, faults);
 	definition_cap(d, &type->caps);
 	before = faults->total;
-	config = schema_check(&own, "", "config", inner, NULL, faults);
+	config = schema_check(&own, "", "config", inner, &as_written,
+	    faults);
 	d->options = options_new(type, config, inner, "config", faults);
 	/* The type looks at whole options only. */
 	if (faults->total == before && type->validate != NULL)

@@ -167,7 +167,7 @@ read_stdin(struct buf *b)
 
 /* NULL, and the faults printed, if it is not a good one. */
 static struct definition *
-read_definition(struct json_object **faults_out)
+read_definition(struct json_object **faults_out, bool is_for_work)
 {
 	struct definition *d;
 	struct faults faults;
@@ -179,6 +179,8 @@ read_definition(struct json_object **faults_out)
 		fault_add(&faults, (struct doc_place){0, 0}, "",
 		    "the definition cannot be read or is too large");
 	d = definition_read(&sink_type, buf_slice(&text), &faults);
+	if (is_for_work && faults.total == 0)
+		options_check_templates(d->options, &faults);
 	*faults_out = faults_json(&faults);
 	if (faults.total > 0) {
 		definition_free(d);
@@ -193,7 +195,7 @@ int
 mode_check(void)
 {
 	struct json_object *faults;
-	struct definition *d = read_definition(&faults);
+	struct definition *d = read_definition(&faults, false);
 
 	print_json(faults);
 	definition_free(d);
@@ -285,7 +287,7 @@ mode_test(void)
 {
 	struct trial t = {.found = json_object_new_array()};
 	struct json_object *faults, *result = json_object_new_object();
-	struct definition *d = read_definition(&faults);
+	struct definition *d = read_definition(&faults, true);
 
 	if (d == NULL) {
 		json_add_bool(result, "ok", false);

@@ -188,6 +188,31 @@ options_unread(const struct sink_options *o)
 	return NULL;
 }
 
+static bool
+entry_is_parsed(const struct entry *e)
+{
+	size_t i;
+
+	for (i = 0; i < e->n; i++)
+		if (e->templates[i] == NULL)
+			return false;
+	return e->n > 0 || e->value == NULL || e->template != NULL ||
+	    json_object_is_type(e->value, json_type_array) ||
+	    json_object_is_type(e->value, json_type_object);
+}
+
+void
+options_check_templates(const struct sink_options *o, struct faults *faults)
+{
+	size_t i;
+
+	for (i = 0; i < o->n; i++)
+		if ((o->entries[i].option->flags & OPTION_TEMPLATE) != 0 &&
+		    !entry_is_parsed(&o->entries[i]))
+			sink_fault(o, faults, o->entries[i].option->path,
+			    "holds a reference that was not resolved");
+}
+
 void
 options_forget_reads(struct sink_options *o)
 {

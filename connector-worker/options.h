@@ -17,6 +17,13 @@ struct sink_options *options_new(const struct sink_type *type,
     struct faults *faults);
 void options_free(struct sink_options *o);
 
+/*
+ * Before work begins: a template that is still a reference to a secret is a
+ * fault now.
+ */
+void options_check_templates(const struct sink_options *o,
+    struct faults *faults);
+
 /* The first option that was set or has a default and was never read. */
 const char *options_unread(const struct sink_options *o);
 void options_forget_reads(struct sink_options *o);

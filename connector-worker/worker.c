@@ -420,6 +420,8 @@ setup_definition(struct json_object *config)
 	faults_init(&faults);
 	d = definition_read(&sink_type, text == NULL ? SLICE_LIT("{}") :
 	    json_text(text), &faults);
+	if (faults.total == 0)
+		options_check_templates(d->options, &faults);
 	if (faults.total == 0) {
 		faults_fini(&faults);
 		return d;
