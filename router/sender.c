@@ -427,8 +427,9 @@ put_taken(struct sender *s, uint64_t number, uint64_t settle)
 			.reason = s->refused[n].reason});
 		n++;
 	}
-	memmove(s->refused, s->refused + n,
-	    (s->refused_len - n) * sizeof(*s->refused));
+	if (n > 0)
+		memmove(s->refused, s->refused + n,
+		    (s->refused_len - n) * sizeof(*s->refused));
 	s->refused_len -= n;
 	link_put_taken(s->link,
 	    &(struct ipc_taken){.number = number,
