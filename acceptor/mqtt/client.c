@@ -1,6 +1,7 @@
 #include "acceptor/mqtt/client.h"
 
 #include "acceptor/mqtt/client_io.h"
+#include "acceptor/mqtt/pool.h"
 #include "acceptor/mqtt/router.h"
 #include "acceptor/mqtt/subscribe.h"
 #include "acceptor/mqtt/wheel.h"
@@ -276,6 +277,7 @@ on_tick(struct ev_loop *loop, ev_timer *w, int events)
 	(void)events;
 	clients.now_s = (uint32_t)(clock_mono_ms() / 1000);
 	wheel_turn(clients.now_s);
+	pool_trim();
 }
 
 static void
