@@ -258,6 +258,8 @@ refusals_sort(struct sender *s)
 {
 	size_t kept = 0;
 
+	if (s->refused_len == 0)
+		return;
 	qsort(s->refused, s->refused_len, sizeof(*s->refused),
 	    compare_refusal);
 	for (size_t i = 0; i < s->refused_len; i++)

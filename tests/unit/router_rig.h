@@ -612,7 +612,10 @@ rig_fini(struct rig *r)
 		if (r->peers[i].reader != NULL)
 			log_reader_free(r->peers[i].reader);
 	}
+	for (size_t i = 0; i < r->peers_len; i++)
+		link_free(r->peers[i].link);
 	json_object_put(r->reply);
+	ev_loop_destroy(r->loop);
 	close(r->dirfd);
 	nftw(r->dir, rig_unlink, 16, FTW_DEPTH | FTW_PHYS);
 }
