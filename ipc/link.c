@@ -518,7 +518,9 @@ link_read(struct link *l)
 	if (n == -1 && (errno == EAGAIN || errno == EINTR))
 		return 0;
 	if (n <= 0) {
-		link_fail(l, n == 0 ? "closed" : strerror(errno));
+		/* A peer that was killed with bytes of ours unread resets. */
+		link_fail(l, n == 0 || errno == ECONNRESET ? "closed" :
+		    strerror(errno));
 		return -1;
 	}
 	if (!link_take_fds(l, &msg)) {
