@@ -7,7 +7,13 @@
 #ifndef ROUTER_COMPACT_H
 #define ROUTER_COMPACT_H
 
-/* Every few seconds. */
+#include <stdint.h>
+
+/* Looks for something to do; every second. */
 void compact_run(void);
+/* Does a part of it; at each tick. */
+void compact_step(void);
+/* Positions of $queue that never came to be, copies perhaps among them. */
+void compact_refused(uint64_t first, uint64_t end);
 
 #endif

@@ -5,6 +5,7 @@
 #include "base/props.h"
 #include "base/record.h"
 #include "router/commit.h"
+#include "router/compact.h"
 #include "router/conn.h"
 #include "router/message.h"
 #include "router/recipients.h"
@@ -480,6 +481,7 @@ delivery_refused(uint64_t first, uint64_t end)
 	struct session *s;
 
 	senders_drop_fresh();
+	compact_refused(first, end);
 	for (size_t i = 0; (s = sessions_next(&i)) != NULL;) {
 		struct queue *q = &s->queue;
 

@@ -17,6 +17,7 @@
 
 #define TICK_S 0.2
 #define TICKS_PER_RETENTION 25		/* 5 s */
+#define TICKS_PER_COMPACTION 5		/* 1 s */
 #define TICKS_PER_EXPIRY 300		/* 1 min */
 
 static struct {
@@ -37,10 +38,11 @@ on_tick(struct ev_loop *loop, ev_timer *w, int events)
 	wills_run(now_ms);
 	sessions_expire(now_ms);
 	turn.ticks++;
-	if (turn.ticks % TICKS_PER_RETENTION == 0) {
+	if (turn.ticks % TICKS_PER_RETENTION == 0)
 		log_retention_run(commit_store(), now_ms);
+	if (turn.ticks % TICKS_PER_COMPACTION == 0)
 		compact_run();
-	}
+	compact_step();
 	if (turn.ticks % TICKS_PER_EXPIRY == 0)
 		retained_expire(now_ms);
 }

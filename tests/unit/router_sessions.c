@@ -480,3 +480,75 @@ Test(router_sessions, forwards_to_others_and_never_back)
 	SAW(a, "wanted -f/#");
 	rig_fini(&r);
 }
+
+/*
+ * One session is away with a few messages while another one reads a lot:
+ * the dead segments of $queue are given back, and what is left of them is
+ * found in order after a crash.
+ */
+#define SMALL_SEGMENTS                                                     \
+	"{\"store\":{\"segment_size\":1048576},"                           \
+	"\"limits\":{\"session_queue_messages\":100000}}"
+
+static uint64_t
+queue_bytes(struct rig *r)
+{
+	return json_get_u64(
+	    rig_ask(r, "stream.show", "{\"name\":\"$queue\"}"),
+	    "size_bytes", 0);
+}
+
+Test(router_sessions, space_of_the_queues_is_given_back, .timeout = 60)
+{
+	static char payload[10001];
+	struct rig r;
+	struct peer *a;
+	uint64_t session, last = 0, settled = 0;
+	char line[100];
+
+	rig_init(&r);
+	a = rig_start_with_acceptor(&r, SMALL_SEGMENTS);
+	memset(payload, 'x', sizeof(payload) - 1);
+	peer_connect(a, 1, "away", true, 3600);
+	SAW(a, "connected 1");
+	peer_subscribe(a, 1, "few", QOS1, 0);
+	disconnect(a, 1, false);
+	forget(a);
+	peer_connect(a, 2, "busy", true, 3600);
+	SAW(a, "connected 2");
+	session = session_of(a);
+	peer_subscribe(a, 2, "many", QOS1, 0);
+	SAW(a, "subscribed");
+	for (int i = 0; i < 1000; i++) {
+		if (i % 100 == 0) {
+			snprintf(line, sizeof(line), "%d", i / 100);
+			peer_publish(a, "few", line, QOS1);
+		}
+		last = peer_publish(a, "many", payload, QOS1);
+		snprintf(line, sizeof(line), "seq %d many", i + 1);
+		SAW(a, line);
+		forget(a);
+		settled = peer_settle(a, session, (uint64_t)i + 1, 0);
+	}
+	cr_assert(RIG_UNTIL(&r, a->taken == last));
+	cr_assert(RIG_UNTIL(&r, a->settle_taken == settled));
+	cr_assert_gt(queue_bytes(&r), 3u << 20);
+	cr_assert(RIG_UNTIL(&r, queue_bytes(&r) < 3u << 20));
+	for (int i = 0; i < 2; i++) {
+		rig_kill(&r);
+		rig_start(&r, SMALL_SEGMENTS);
+		peer_link(a);
+		rig_links_done(&r);
+		peer_register(a);
+		peer_registered(a);
+		cr_assert(RIG_UNTIL(&r, a->is_welcome));
+	}
+	forget(a);
+	peer_connect(a, 3, "away", false, 3600);
+	for (int i = 0; i < 10; i++) {
+		snprintf(line, sizeof(line), "queue 3 seq %d few %d 1\n",
+		    i + 1, i);
+		SAW(a, line);
+	}
+	rig_fini(&r);
+}
