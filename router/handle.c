@@ -14,6 +14,7 @@
 #include "router/settle.h"
 #include "router/wanted.h"
 
+#include <errno.h>
 #include <string.h>
 
 static bool
@@ -165,13 +166,22 @@ static link_handler *const handlers[IPC_TYPE_MAX + 1] = {
     [IPC_CONSUMED] = on_consumed,
 };
 
+/* A process that died with our frames unread ends its link so. */
+static bool
+is_death(const char *reason)
+{
+	return strcmp(reason, "closed") == 0 ||
+	    strcmp(reason, strerror(ECONNRESET)) == 0 ||
+	    strcmp(reason, strerror(EPIPE)) == 0;
+}
+
 /* The process died, or broke a rule: then it has to go too. */
 static void
 on_close(struct link *l, const char *reason)
 {
 	struct sender *s = link_arg(l);
 
-	if (strcmp(reason, "closed") != 0)
+	if (!is_death(reason))
 		link_put_stuck(proc_control(),
 		    &(struct ipc_stuck){.name = slice_str(s->name)});
 	conns_lost(s);
