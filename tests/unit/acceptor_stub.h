@@ -153,8 +153,10 @@ stub_on_publish(struct link *l, struct frame *f)
 			    &(struct ipc_refused_item){p->number,
 			    stub.refuses});
 	}
-	if (stub.holds_taken)
+	if (stub.holds_taken) {
+		buf_fini(&refused.bytes);
 		return true;
+	}
 	taken = (struct ipc_taken){stub.last_number, stub.last_settle,
 	    ipc_batch_list(&refused)};
 	link_put_taken(stub.router, &taken);
@@ -259,12 +261,11 @@ stub_on_settle(struct link *l, struct frame *f)
 		    item.kind};
 		ipc_add_release_item(&releases, &release);
 	}
-	if (stub.holds_taken)
-		return true;
-	stub_send_taken();
-	if (releases.count > 0)
+	if (!stub.holds_taken) {
+		stub_send_taken();
 		link_put_release(l, &(struct ipc_release){
 		    ipc_batch_list(&releases)});
+	}
 	buf_fini(&releases.bytes);
 	return true;
 }
