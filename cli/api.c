@@ -13,10 +13,13 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #define SOCKET_SYSTEM "/var/lib/bulkhead/admin.sock"
 #define SOCKET_HERE "data/admin.sock"
+#define RETRIES 3		/* of a question, never of a change */
+#define RETRY_MS 200
 #define ANSWER_MAX ((size_t)256 << 20)
 
 static struct {
@@ -229,6 +232,14 @@ exit_of(unsigned status)
 	    EXIT_FAILED;
 }
 
+/* The admin-server died with our question: its successor answers it. */
+static bool
+is_lost(CURLcode rc)
+{
+	return rc == CURLE_GOT_NOTHING || rc == CURLE_RECV_ERROR ||
+	    rc == CURLE_SEND_ERROR || rc == CURLE_PARTIAL_FILE;
+}
+
 bool
 api_send(const char *method, const char *path, const char *type,
     struct slice body, struct api_answer *answer, int *exit_status)
@@ -253,7 +264,14 @@ api_send(const char *method, const char *path, const char *type,
 		    (const char *)body.p);
 		curl_easy_setopt(api.curl, CURLOPT_HTTPHEADER, headers);
 	}
-	rc = curl_easy_perform(api.curl);
+	for (int tries = 0;; tries++) {
+		buf_clear(&got);
+		rc = curl_easy_perform(api.curl);
+		if (!is_lost(rc) || strcmp(method, "GET") != 0 ||
+		    tries == RETRIES)
+			break;
+		nanosleep(&(struct timespec){0, RETRY_MS * 1000000L}, NULL);
+	}
 	curl_easy_getinfo(api.curl, CURLINFO_RESPONSE_CODE, &status);
 	curl_slist_free_all(headers);
 	*answer = (struct api_answer){.status = (unsigned)status,

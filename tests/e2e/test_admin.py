@@ -207,6 +207,7 @@ def test_pages(tree):
     assert sorted(names) == ["s0", "s1", "s2", "s3", "s4", "t"]
 
 
+@pytest.mark.skipif(bulkhead.SANITIZED, reason="freed memory is kept back")
 def test_many_small_requests_leave_nothing_behind(tree):
     before = None
     for n in range(1500):
@@ -216,3 +217,13 @@ def test_many_small_requests_leave_nothing_behind(tree):
             before = tree.rss("admin")
     assert tree.rss("admin") < before + (2 << 20)
     assert len(os.listdir("/proc/%d/fd" % tree.pid("admin"))) < 40
+
+
+def test_questions_survive_its_death(tree):
+    """Whoever asks while it dies gets the answer of the next one."""
+    killer = bulkhead.Killer(tree, ["admin"], 6, 0.1, 0.4)
+    killer.start()
+    while killer.is_alive():
+        assert tree.status()["version"]
+    killer.finish()
+    assert tree.json("client", "ls") == []
