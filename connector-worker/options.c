@@ -182,7 +182,7 @@ options_unread(const struct sink_options *o)
 	size_t i;
 
 	for (i = 0; i < o->n; i++)
-		if (!o->entries[i].is_read &&
+		if (!o->entries[i].is_read && o->entries[i].value != NULL &&
 		    o->entries[i].option->kind != OPTION_OBJECT)
 			return o->entries[i].option->path;
 	return NULL;

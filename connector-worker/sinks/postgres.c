@@ -300,12 +300,15 @@ sslmode_of(const struct sink_options *o)
 	static const char *const modes[] = {"disable", "allow", "prefer",
 	    "require", "verify-ca", "verify-full"};
 	int mode = opt_choice(o, "sslmode");
+	bool enable = opt_bool(o, "tls.enable");
+	bool verify = opt_bool(o, "tls.verify");
 
+	/* Where both are said, validate has seen that they agree. */
 	if (mode >= 0)
 		return modes[mode];
-	if (!opt_bool(o, "tls.enable"))
+	if (!enable)
 		return "prefer";
-	return opt_bool(o, "tls.verify") ? "verify-full" : "require";
+	return verify ? "verify-full" : "require";
 }
 
 /* What libpq is told, in place of its environment and files. */
