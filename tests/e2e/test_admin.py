@@ -227,3 +227,31 @@ def test_questions_survive_its_death(tree):
         assert tree.status()["version"]
     killer.finish()
     assert tree.json("client", "ls") == []
+
+
+def test_a_subscriber_outlives_routers(tree):
+    sub = subprocess.Popen(
+        [bulkhead.BULKHEAD, "--socket", tree.socket, "sub", "l/#", "--json",
+         "--retained"], stdout=subprocess.PIPE, text=True,
+        preexec_fn=bulkhead._dies_with_us)
+    try:
+        conn = Conn(tree.mqtt_port, "c")
+        conn.publish("l/kept", "kept", qos=1, retain=True)
+        for turn in range(3):
+            got = set()
+
+            def heard():
+                tree.cli("pub", "l/%d" % turn, "-m", "own")
+                conn.publish("l/%d" % turn, "other", qos=1)
+                while not {"own", "other"} <= got:
+                    got.add(json.loads(sub.stdout.readline())["payload"])
+                return True
+            bulkhead.wait_for(heard, what="both senders")
+            tree.kill_and_wait("router")
+            tree.wait_ready()
+    finally:
+        sub.kill()
+        sub.wait()
+    out = tree.cli("sub", "l/kept", "--retained", "--json", "--count", "1")
+    row = json.loads(out)
+    assert row["payload"] == "kept" and row["retain"] is True
