@@ -325,6 +325,10 @@ child_event(struct child *c, enum life_event e)
 {
 	struct life_step step = life_next(c->state, e);
 
+	/* Whatever ended it while all is stopped: it is not started again. */
+	if (tree.is_stopping &&
+	    (step.action == LIFE_SPAWN || step.action == LIFE_WAIT))
+		step = (struct life_step){LIFE_IDLE, LIFE_REST};
 	child_enter(c, step.next);
 	switch (step.action) {
 	case LIFE_NOTHING:

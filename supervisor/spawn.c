@@ -18,6 +18,11 @@ child_exec(const char *path, int control, int null)
 	char *const argv[] = {(char *)(uintptr_t)path, NULL};
 
 	tool_reset(null);
+	/*
+	 * A group of its own: what a terminal or timeout(1) sends to the
+	 * supervisor's group is for the supervisor, which stops in order.
+	 */
+	setpgid(0, 0);
 	/* dup2 onto itself would keep the close-on-exec flag. */
 	if (control == CONTROL_FD)
 		fcntl(control, F_SETFD, 0);

@@ -2,11 +2,14 @@
  * The ordered stop: nobody new is let in, what was taken is carried on, the
  * log is closed last but for the process that shows how far it is.
  */
+#include "base/clock.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "supervisor/supervisor.h"
 
 #include <signal.h>
+
+#define AGAIN_MS 1000	/* sooner, a second request is the first one's echo */
 
 static const enum ipc_kind order[] = {KIND_ACCEPTOR, KIND_WORKER, KIND_ROUTER,
     KIND_ADMIN};
@@ -14,6 +17,7 @@ static const enum ipc_kind order[] = {KIND_ACCEPTOR, KIND_WORKER, KIND_ROUTER,
 static struct {
 	ev_timer deadline;
 	size_t phase;
+	uint64_t began_ms;
 } stop;
 
 static void
@@ -89,12 +93,16 @@ stop_begin(int exit_status)
 	    "limits"), "shutdown_timeout_s", 30);
 
 	if (tree.is_stopping) {
+		/* timeout(1) and shells may say the same thing twice. */
+		if (clock_mono_ms() - stop.began_ms < AGAIN_MS)
+			return;
 		log_warn("asked to stop again: everything is killed");
 		stop_kill();
 		return;
 	}
 	log_info("stopping");
 	tree.is_stopping = true;
+	stop.began_ms = clock_mono_ms();
 	tree.exit_status = exit_status;
 	ev_timer_init(&stop.deadline, on_deadline, (double)seconds, 0.);
 	ev_timer_start(tree.loop, &stop.deadline);
