@@ -57,13 +57,47 @@ scan_escape(struct scan *s)
 	return false;
 }
 
+#define BYTES(b) (UINT64_C(0x0101010101010101) * (b))
+
+/* Whether one of eight bytes is zero. */
+static inline uint64_t
+has_zero(uint64_t w)
+{
+	return (w - BYTES(1)) & ~w & BYTES(0x80);
+}
+
+/*
+ * Where the run of characters ends that stand for themselves in a string;
+ * those beyond ASCII do if the mask leaves them (0x80: they do not).
+ */
+static const uint8_t *
+plain_run(const uint8_t *p, const uint8_t *end, uint64_t mask)
+{
+	uint64_t w;
+
+	while (end - p >= 8) {
+		memcpy(&w, p, 8);
+		if ((((w - BYTES(0x20)) & ~w & BYTES(0x80)) | (w & mask) |
+		    has_zero(w ^ BYTES('"')) | has_zero(w ^ BYTES('\\'))) != 0)
+			break;
+		p += 8;
+	}
+	while (p < end && *p >= 0x20 && (*p & mask & 0x80) == 0 &&
+	    *p != '"' && *p != '\\')
+		p++;
+	return p;
+}
+
 static bool
 scan_string(struct scan *s)
 {
 	size_t n;
 
 	s->p++;
-	while (s->p < s->end) {
+	for (;;) {
+		s->p = plain_run(s->p, s->end, BYTES(0x80));
+		if (s->p == s->end)
+			return false;
 		if (*s->p == '"') {
 			s->p++;
 			return true;
@@ -74,8 +108,6 @@ scan_string(struct scan *s)
 			s->p++;
 			if (!scan_escape(s))
 				return false;
-		} else if (*s->p < 0x80) {
-			s->p++;
 		} else {
 			n = utf8_len(slice_of(s->p,
 			    (size_t)(s->end - s->p)));
@@ -84,7 +116,6 @@ scan_string(struct scan *s)
 			s->p += n;
 		}
 	}
-	return false;
 }
 
 static bool
@@ -315,12 +346,26 @@ json_member_next(struct slice text, size_t *at, struct slice *name,
 	return true;
 }
 
+static bool
+has_space(struct slice s)
+{
+	return memchr(s.p, ' ', s.len) != NULL ||
+	    memchr(s.p, '\n', s.len) != NULL ||
+	    memchr(s.p, '\t', s.len) != NULL ||
+	    memchr(s.p, '\r', s.len) != NULL;
+}
+
 void
 json_add_compact(struct buf *b, struct slice value)
 {
 	struct scan s = {value.p, value.p + value.len};
 	const uint8_t *start = s.p;
 
+	/* Most JSON of machines has no space at all. */
+	if (!has_space(value)) {
+		buf_add_slice(b, value);
+		return;
+	}
 	/* Runs between spaces are copied whole; strings keep their spaces. */
 	while (s.p < s.end) {
 		if (*s.p == '"') {
@@ -366,16 +411,15 @@ add_escape(struct buf *b, uint8_t c)
 void
 json_add_escaped(struct buf *b, struct slice s)
 {
-	size_t i, start = 0;
+	const uint8_t *p = s.p, *end = s.p + s.len, *start;
 
-	for (i = 0; i < s.len; i++) {
-		if (s.p[i] >= 0x20 && s.p[i] != '"' && s.p[i] != '\\')
-			continue;
-		buf_add(b, s.p + start, i - start);
-		add_escape(b, s.p[i]);
-		start = i + 1;
+	while (p < end) {
+		start = p;
+		p = plain_run(p, end, 0);
+		buf_add(b, start, (size_t)(p - start));
+		if (p < end)
+			add_escape(b, *p++);
 	}
-	buf_add(b, s.p + start, s.len - start);
 }
 
 void

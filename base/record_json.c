@@ -2,11 +2,18 @@
 
 #include "base/encode.h"
 #include "base/json_text.h"
-#include "base/log_layout.h"
 #include "base/utf8.h"
 
 static const char *const field_names[] = {
 #define RECORD_FIELD(ID, name, kind, text) #name,
+#include "base/record_fields.def"
+#undef RECORD_FIELD
+};
+
+/* As members begin in the default JSON. */
+static const struct slice field_opens[] = {
+#define RECORD_FIELD(ID, name, kind, text) \
+	{(const uint8_t *)"\"" #name "\":", sizeof("\"" #name "\":") - 1},
 #include "base/record_fields.def"
 #undef RECORD_FIELD
 };
@@ -160,14 +167,24 @@ add_headers(struct buf *b, const struct record *rec)
 	buf_add_u8(b, '}');
 }
 
+/* As log_id_put writes it, which is too slow for every record. */
 static void
 add_id(struct buf *b, const struct record *rec)
 {
-	struct log_id id = {rec->stream, rec->incarnation, rec->partition,
-	    rec->offset};
-	size_t n = log_id_put(&id, (char *)buf_reserve(b, LOG_ID_MAX));
+	static const char hex[] = "0123456789abcdef";
+	uint8_t *p;
+	int i;
 
-	buf_commit(b, n);
+	buf_add_slice(b, rec->stream);
+	p = buf_reserve(b, 18);
+	p[0] = '.';
+	for (i = 0; i < 16; i++)
+		p[1 + i] = (uint8_t)hex[rec->incarnation >> (60 - 4 * i) & 15];
+	p[17] = '-';
+	buf_commit(b, 18);
+	buf_add_u64(b, rec->partition);
+	buf_add_u8(b, '-');
+	buf_add_u64(b, rec->offset);
 }
 
 /* What is not text in the record. */
@@ -216,34 +233,40 @@ record_field_value(const struct record *rec, enum record_field field,
 }
 
 static void
+add_base64_member(struct buf *b, enum record_field field, struct slice text)
+{
+	buf_add(b, field_opens[field].p, field_opens[field].len - 2);
+	buf_add_str(b, "_base64\":\"");
+	base64_add(b, text);
+	buf_add_u8(b, '"');
+}
+
+static void
 add_member(struct buf *b, const struct record *rec, enum record_field field,
     struct slice json)
 {
 	struct slice text = field_text(rec, field);
 
-	buf_add_u8(b, '"');
-	buf_add_str(b, field_names[field]);
-	if (field_is_made(field) || field_kinds[field] == VALUE_BOOL) {
-		buf_add(b, field == FIELD_ID ? "\":\"" : "\":",
-		    field == FIELD_ID ? 3 : 2);
-		if (field_is_made(field))
-			add_made_text(b, rec, field);
-		else
-			buf_add_slice(b, text);
-		if (field == FIELD_ID)
-			buf_add_u8(b, '"');
-	} else if (slice_is_null(text)) {
-		buf_add(b, "\":null", 6);
-	} else if (field == FIELD_PAYLOAD && !slice_is_null(json)) {
-		buf_add(b, "\":", 2);
-		json_add_compact(b, json);
-	} else if (utf8_check(text)) {
-		buf_add(b, "\":", 2);
-		json_add_string(b, text);
-	} else {
-		buf_add_str(b, "_base64\":\"");
-		base64_add(b, text);
+	if (!slice_is_null(text) && slice_is_null(json) &&
+	    field_kinds[field] != VALUE_BOOL && !utf8_check(text)) {
+		add_base64_member(b, field, text);
+		return;
+	}
+	buf_add_slice(b, field_opens[field]);
+	if (field == FIELD_ID) {
 		buf_add_u8(b, '"');
+		add_id(b, rec);
+		buf_add_u8(b, '"');
+	} else if (field_is_made(field)) {
+		add_made_text(b, rec, field);
+	} else if (slice_is_null(text)) {
+		buf_add(b, "null", 4);
+	} else if (field_kinds[field] == VALUE_BOOL) {
+		buf_add_slice(b, text);
+	} else if (!slice_is_null(json)) {
+		json_add_compact(b, json);
+	} else {
+		json_add_string(b, text);
 	}
 }
 
@@ -254,7 +277,8 @@ record_json_add(struct buf *b, const struct record *rec, struct slice json)
 
 	for (field = 0; field < FIELD_COUNT; field++) {
 		buf_add_u8(b, field == 0 ? '{' : ',');
-		add_member(b, rec, field, json);
+		add_member(b, rec, field,
+		    field == FIELD_PAYLOAD ? json : SLICE_NULL);
 	}
 	buf_add_u8(b, '}');
 }

@@ -8,6 +8,7 @@
 #include "connector-worker/run.h"
 #include "ipc/proc.h"
 
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -16,6 +17,7 @@
 /* Kept of the time to stop, for the last commit. */
 #define STOP_RESERVE_MS 500
 #define TURNS_MAX 16
+#define TRIM_AFTER_MS 1000
 
 struct worker worker;
 
@@ -341,10 +343,22 @@ worker_stop_when_done(uint64_t now_ms)
 	proc_exit(0);
 }
 
+/* A second after the last work, memory that work needed is given back. */
+static void
+memory_trim(uint64_t now_ms, bool has_moved)
+{
+	if (has_moved || flow_under_way(worker.flow) > 0) {
+		worker.trim_at_ms = now_ms + TRIM_AFTER_MS;
+	} else if (worker.trim_at_ms != 0 && now_ms >= worker.trim_at_ms) {
+		worker.trim_at_ms = 0;
+		malloc_trim(0);
+	}
+}
+
 static void
 timer_set(uint64_t now_ms)
 {
-	uint64_t due = flow_due(worker.flow), at[5];
+	uint64_t due = flow_due(worker.flow), at[6];
 	size_t i;
 
 	at[0] = fill_due();
@@ -353,7 +367,8 @@ timer_set(uint64_t now_ms)
 	at[3] = worker.probe_until_ms == 0 ? UINT64_MAX :
 	    worker.probe_until_ms;
 	at[4] = worker.is_stopping ? worker.stop_at_ms : UINT64_MAX;
-	for (i = 0; i < 5; i++)
+	at[5] = worker.trim_at_ms == 0 ? UINT64_MAX : worker.trim_at_ms;
+	for (i = 0; i < 6; i++)
 		if (at[i] < due)
 			due = at[i];
 	ev_timer_stop(proc_loop(), &worker.timer);
@@ -385,7 +400,7 @@ void
 worker_turn(void)
 {
 	struct flow_times now = worker_now();
-	bool has_moved = true;
+	bool has_moved = true, has_worked = false;
 	unsigned i;
 
 	if (worker.flow == NULL)
@@ -395,12 +410,14 @@ worker_turn(void)
 	for (i = 0; i < TURNS_MAX && has_moved; i++) {
 		has_moved = flow_turn(worker.flow, now);
 		has_moved |= fill_turn(now.mono_ms);
+		has_worked |= has_moved;
 		replay_turn();
 	}
 	commit_turn(now.mono_ms, !has_moved &&
 	    flow_under_way(worker.flow) == 0);
 	replay_check(now.mono_ms);
 	worker_stop_when_done(now.mono_ms);
+	memory_trim(now.mono_ms, has_worked);
 	ev_now_update(proc_loop());
 	timer_set(clock_mono_ms());
 	if (has_moved)
@@ -477,6 +494,8 @@ worker_setup(struct json_object *config)
 	const char *name = strchr(proc_name(), '.');
 	struct json_object *last = json_member(config, "last_exit");
 
+	/* Threads of sinks share the one heap: small, and given back whole. */
+	mallopt(M_ARENA_MAX, 1);
 	worker.name = mem_strdup(name == NULL ? proc_name() : name + 1);
 	worker.stream = mem_strdup(json_get_str(config, "stream", ""));
 	worker.version = json_get_u64(config, "version", 0);

@@ -74,6 +74,7 @@ struct worker {
 	char reason[512];
 	struct rates rates;
 	uint64_t commits;
+	uint64_t trim_at_ms;		/* when idle memory is given back, or 0 */
 	ev_timer timer;
 	ev_idle idle;
 };
