@@ -13,12 +13,14 @@
 
 #include <stdlib.h>
 
+#define PROTOCOLS_MAX 16
 #define REASON_NOT_NOW 0x97	/* quota exceeded */
 
 static struct {
 	struct map by_client;
 	struct due expiring;	/* sessions, by id */
 	struct conn_limits limits;
+	char *protocols[PROTOCOLS_MAX];
 } conns;
 
 void
@@ -67,25 +69,68 @@ conn_by_client(struct slice client_id)
 
 /* ---- coming ------------------------------------------------------------- */
 
+/* The few protocols' names, each once. */
+static uint8_t
+protocol_index(struct slice name)
+{
+	uint8_t i;
+
+	for (i = 0; i < PROTOCOLS_MAX - 1 && conns.protocols[i] != NULL; i++)
+		if (slice_is(name, conns.protocols[i]))
+			return i;
+	if (conns.protocols[i] == NULL)
+		conns.protocols[i] = slice_dup(name);
+	return i;
+}
+
+struct sender *
+conn_home(const struct conn *c)
+{
+	return sender_by_slot(c->home);
+}
+
+const char *
+conn_protocol(const struct conn *c)
+{
+	return conns.protocols[c->protocol];
+}
+
+static void
+texts_put(struct conn *c, const struct ipc_connect *m)
+{
+	char *at = c->texts;
+
+	memcpy(at, m->client_id.p, m->client_id.len);
+	at += m->client_id.len;
+	if (m->username.len > 0)
+		memcpy(at, m->username.p, m->username.len);
+	at += m->username.len;
+	if (m->address.len > 0)
+		memcpy(at, m->address.p, m->address.len);
+}
+
 static struct conn *
 conn_new(struct sender *home, const struct ipc_connect *m, uint64_t epoch)
 {
-	struct conn *c = mem_zalloc(1, sizeof(*c) + m->client_id.len);
+	struct conn *c = mem_alloc(sizeof(*c) + m->client_id.len +
+	    m->username.len + m->address.len);
 
-	c->number = m->conn;
-	c->epoch = epoch;
-	c->home = home;
-	c->connected_ms = clock_wall_ms();
-	c->expiry_s = m->expiry_s;
-	c->keepalive_s = m->keepalive_s;
-	c->receive_max = m->receive_max;
-	c->username = slice_is_null(m->username) ? NULL :
-	    slice_dup(m->username);
-	c->protocol = slice_dup(m->protocol);
-	c->address = slice_dup(m->address);
-	c->client_len = (uint16_t)m->client_id.len;
-	memcpy(c->client_id, m->client_id.p, m->client_id.len);
-	c->will = will_new(m);
+	*c = (struct conn){
+	    .number = m->conn,
+	    .epoch = epoch,
+	    .home = (uint8_t)home->slot,
+	    .will = will_new(m),
+	    .connected_s = (uint32_t)(clock_wall_ms() / 1000),
+	    .expiry_s = m->expiry_s,
+	    .keepalive_s = m->keepalive_s,
+	    .receive_max = m->receive_max,
+	    .client_len = (uint16_t)m->client_id.len,
+	    .username_len = (uint16_t)m->username.len,
+	    .address_len = (uint8_t)m->address.len,
+	    .protocol = protocol_index(m->protocol),
+	    .has_username = !slice_is_null(m->username),
+	};
+	texts_put(c, m);
 	map_add(&home->conns, map_hash_u64(c->number), c);
 	map_add(&conns.by_client, map_hash(conn_client(c)), c);
 	return c;
@@ -95,12 +140,9 @@ conn_new(struct sender *home, const struct ipc_connect *m, uint64_t epoch)
 static void
 conn_free(struct conn *c)
 {
-	map_remove(&c->home->conns, map_hash_u64(c->number), c);
+	map_remove(&conn_home(c)->conns, map_hash_u64(c->number), c);
 	map_remove(&conns.by_client, map_hash(conn_client(c)), c);
 	will_free(c->will);
-	free(c->username);
-	free(c->protocol);
-	free(c->address);
 	free(c);
 }
 
@@ -119,7 +161,7 @@ put_connected(struct conn *c, bool present, uint8_t reason)
 			.filter = slice_of(s->subs[i]->text, s->subs[i]->len),
 			.options = s->subs[i]->options,
 			.sub_id = s->subs[i]->id});
-	link_put_connected(c->home->link,
+	link_put_connected(conn_home(c)->link,
 	    &(struct ipc_connected){.conn = c->number,
 		.epoch = c->epoch,
 		.session = s == NULL ? 0 : s->id,
@@ -151,7 +193,7 @@ connected_after_commit(struct conn *c, bool present)
 	struct after *a = mem_zalloc(1, sizeof(*a));
 
 	a->run = after_connect;
-	a->sender = c->home->serial;
+	a->sender = conn_home(c)->serial;
 	a->conn = c->number;
 	a->epoch = c->epoch;
 	a->flag = present;
@@ -223,7 +265,7 @@ conn_end(struct conn *c, bool has_will, bool session_ends)
 void
 conn_kick(struct conn *c, uint8_t reason)
 {
-	link_put_takeover(c->home->link,
+	link_put_takeover(conn_home(c)->link,
 	    &(struct ipc_takeover){
 		.conn = c->number, .epoch = c->epoch, .reason = reason});
 	conn_end(c, true, false);
@@ -235,7 +277,7 @@ conn_take_over(struct conn *old, bool session_ends)
 {
 	struct will *will = old->will;
 
-	link_put_takeover(old->home->link,
+	link_put_takeover(conn_home(old)->link,
 	    &(struct ipc_takeover){.conn = old->number,
 		.epoch = old->epoch,
 		.reason = REASON_TAKEN_OVER});
@@ -279,7 +321,7 @@ session_attach(struct conn *c, struct session *s)
 {
 	if (s == NULL) {
 		s = session_new(ids_take(), conn_client(c));
-		s->created_ms = c->connected_ms;
+		s->created_ms = c->connected_s * UINT64_C(1000);
 	}
 	s->expiry_s = expiry_bounded(c->expiry_s);
 	s->receive_max = c->receive_max;
@@ -288,9 +330,9 @@ session_attach(struct conn *c, struct session *s)
 	s->conn = c;
 	c->session = s;
 	free(s->username);
-	s->username = c->username == NULL ? NULL : mem_strdup(c->username);
+	s->username = c->has_username ? slice_dup(conn_username(c)) : NULL;
 	free(s->protocol);
-	s->protocol = mem_strdup(c->protocol);
+	s->protocol = mem_strdup(conn_protocol(c));
 	session_touch(s, SESSION_NOW);
 	return s;
 }

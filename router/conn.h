@@ -17,27 +17,48 @@ struct sender;
 struct session;
 struct will;
 
+/* There are many of them: one allocation each, texts at its end. */
 struct conn {
 	uint64_t number;	/* the acceptor's */
 	uint64_t epoch;
-	struct sender *home;
 	struct session *session;	/* NULL: its home is the acceptor */
 	struct will *will;
-	uint64_t connected_ms;
+	uint32_t connected_s;	/* since 1970 */
 	uint32_t expiry_s;
 	uint16_t keepalive_s;
 	uint16_t receive_max;
+	uint16_t client_len, username_len;
+	uint8_t address_len;
+	uint8_t protocol;	/* conn_protocol */
+	uint8_t home;		/* slot of its acceptor; conn_home */
+	bool has_username;
 	bool is_connected;	/* CONNECTED was sent */
-	char *username, *protocol, *address;
-	uint16_t client_len;
-	char client_id[];
+	char texts[];		/* client id, user name, address */
 };
 
 static inline struct slice
 conn_client(const struct conn *c)
 {
-	return slice_of(c->client_id, c->client_len);
+	return slice_of(c->texts, c->client_len);
 }
+
+/* Null where the client gave none. */
+static inline struct slice
+conn_username(const struct conn *c)
+{
+	return c->has_username ?
+	    slice_of(c->texts + c->client_len, c->username_len) : SLICE_NULL;
+}
+
+static inline struct slice
+conn_address(const struct conn *c)
+{
+	return slice_of(
+	    c->texts + c->client_len + c->username_len, c->address_len);
+}
+
+struct sender *conn_home(const struct conn *c);
+const char *conn_protocol(const struct conn *c);
 
 #define REASON_TAKEN_OVER 0x8e
 #define REASON_ADMINISTRATIVE 0x98

@@ -140,14 +140,14 @@ send_plain(const struct route *r, const struct route_sub *e, bool is_own,
 
 	if (s->conn == NULL || !s->conn->is_connected)
 		return;
-	if (sender_credit(s->conn->home) <= 0) {
+	if (sender_credit(conn_home(s->conn)) <= 0) {
 		delivery.stats.dropped++;
 		return;
 	}
 	n = target_ids(r, e, is_own, &ids);
 	item = queue_item(s, m, 0, flags);
 	item.sub_ids = wire_ids(ids, n);
-	sender_add_queue(s->conn->home, &item);
+	sender_add_queue(conn_home(s->conn), &item);
 	delivery.stats.sent++;
 }
 
@@ -199,12 +199,12 @@ send_fresh(const struct route *r, const struct route_sub *e, bool is_own,
 
 	if (s->conn == NULL || !s->conn->is_connected ||
 	    !queue_is_idle(&s->queue, s->conn->receive_max) ||
-	    sender_credit(s->conn->home) <= 0)
+	    sender_credit(conn_home(s->conn)) <= 0)
 		return false;
 	n = target_ids(r, e, is_own, &ids);
 	item = queue_item(s, m, s->queue.next, flags);
 	item.sub_ids = wire_ids(ids, n);
-	return sender_add_fresh(s->conn->home, &item);
+	return sender_add_fresh(conn_home(s->conn), &item);
 }
 
 /* The same sessions as gather_recipients chose, now that it is appended. */
@@ -374,7 +374,7 @@ send_entry(struct session *s, uint64_t seq, uint64_t now_ms)
 	buf_clear(&delivery.ids);
 	if (recipient_ids(&to, &delivery.ids))
 		item.sub_ids = buf_slice(&delivery.ids);
-	sender_add_queue(s->conn->home, &item);
+	sender_add_queue(conn_home(s->conn), &item);
 	queue_sent(&s->queue, seq);
 	delivery.stats.sent++;
 	return true;
@@ -387,13 +387,13 @@ pump(struct session *s, uint64_t committed, uint64_t now_ms)
 
 	/* Not before a reclaimed one's last answers are in. */
 	if (s->conn == NULL || !s->conn->is_connected ||
-	    !s->conn->home->is_complete)
+	    !conn_home(s->conn)->is_complete)
 		return;
 	while ((seq = queue_peek(
 		    &s->queue, committed, s->conn->receive_max)) != 0) {
-		if (sender_credit(s->conn->home) <= 0) {
+		if (sender_credit(conn_home(s->conn)) <= 0) {
 			/* The link's credit comes back: delivery_ready. */
-			s->conn->home->has_starved = true;
+			conn_home(s->conn)->has_starved = true;
 			break;
 		}
 		send_entry(s, seq, now_ms);
@@ -451,7 +451,7 @@ delivery_attach(struct session *s)
 
 	/* PUBREL again, also where only it may have been lost. */
 	while ((seq = queue_next_received(&s->queue, seq)) != 0) {
-		ipc_add_release_item(&c->home->released,
+		ipc_add_release_item(&conn_home(c)->released,
 		    &(struct ipc_release_item){
 			.conn = c->number, .seq = seq, .kind = 1});
 		seq++;

@@ -1,5 +1,6 @@
 #include "router/interest.h"
 
+#include "base/buf.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/trie.h"
@@ -12,11 +13,39 @@ interest_init(struct interest *in)
 	*in = (struct interest){.trie = trie_new(), .version = 1};
 }
 
-static void
-filter_free(void *value)
+/*
+ * A value of the trie is a struct filter, or the set of slots alone, shifted
+ * left with the lowest bit set, which no pointer has.
+ */
+static void *
+slots_value(uint64_t slots)
 {
-	struct filter *f = value;
+	return (void *)(uintptr_t)(slots << 1 | 1);
+}
 
+static struct filter *
+value_filter(void *value)
+{
+	return ((uintptr_t)value & 1) != 0 ? NULL : value;
+}
+
+static uint64_t
+value_slots(void *value)
+{
+	struct filter *f = value_filter(value);
+
+	if (f != NULL)
+		return f->slots;
+	return value == NULL ? 0 : (uint64_t)(uintptr_t)value >> 1;
+}
+
+static void
+value_free(void *value)
+{
+	struct filter *f = value_filter(value);
+
+	if (f == NULL)
+		return;
 	free(f->streams);
 	free(f->subs);
 	free(f);
@@ -25,45 +54,30 @@ filter_free(void *value)
 void
 interest_fini(struct interest *in)
 {
-	trie_free(in->trie, filter_free);
+	trie_free(in->trie, value_free);
 	in->trie = NULL;
 }
 
-static struct filter *
-filter_get(struct interest *in, struct slice text)
-{
-	void **slot = trie_add(in->trie, text);
-	struct filter *f;
-
-	if (*slot != NULL)
-		return *slot;
-	bug_on(text.len > UINT16_MAX);
-	f = mem_zalloc(1, sizeof(*f) + text.len);
-	f->len = (uint16_t)text.len;
-	memcpy(f->text, text.p, text.len);
-	*slot = f;
-	return f;
-}
-
-/* The slots outside of which the filter is wanted. */
+/* The slots outside of which it is wanted. */
 static uint64_t
-filter_wanted(const struct filter *f)
+value_wanted(void *value)
 {
-	if (f->streams_len > 0 || f->subs_len > 0)
+	uint64_t slots = value_slots(value);
+
+	/* Of streams or sessions: outside everybody. */
+	if (value_filter(value) != NULL)
 		return UINT64_MAX;
-	if (f->slots == 0)
+	if (slots == 0)
 		return 0;
 	/* One process alone: wanted outside all but that one. */
-	return (f->slots & (f->slots - 1)) == 0 ? ~f->slots : UINT64_MAX;
+	return (slots & (slots - 1)) == 0 ? ~slots : UINT64_MAX;
 }
 
-/* Tells what changed; a filter that nobody wants is freed. */
 static void
-filter_changed(struct interest *in, struct filter *f, uint64_t before)
+tell_change(struct interest *in, struct slice filter, uint64_t before,
+    uint64_t after)
 {
-	uint64_t after = filter_wanted(f);
 	uint64_t diff = (before ^ after) & in->attached;
-	struct slice text = slice_of(f->text, f->len);
 
 	in->version++;
 	if ((after & ~before) != 0)
@@ -71,63 +85,60 @@ filter_changed(struct interest *in, struct filter *f, uint64_t before)
 	for (unsigned slot = 0; diff != 0; slot++, diff >>= 1)
 		if ((diff & 1) != 0 && in->on_wanted != NULL)
 			in->on_wanted(
-			    in->owner, slot, after >> slot & 1, text);
-	if (f->slots == 0 && f->streams_len == 0 && f->subs_len == 0) {
-		trie_remove(in->trie, text);
-		filter_free(f);
-	}
+			    in->owner, slot, after >> slot & 1, filter);
+}
+
+static void
+slots_set(struct interest *in, struct slice filter, uint64_t slots)
+{
+	void **at = trie_add(in->trie, filter);
+	struct filter *f = *at == NULL ? NULL : value_filter(*at);
+	uint64_t before = *at == NULL ? 0 : value_wanted(*at), after;
+
+	if (f != NULL)
+		f->slots = slots;
+	else
+		*at = slots_value(slots);
+	after = value_wanted(*at);
+	if (f == NULL && slots == 0)
+		trie_remove(in->trie, filter);
+	tell_change(in, filter, before, after);
 }
 
 void
 interest_add_slot(struct interest *in, struct slice filter, unsigned slot)
 {
-	struct filter *f = filter_get(in, filter);
-	uint64_t before = filter_wanted(f);
+	void *value = trie_find(in->trie, filter);
 
 	bug_on(slot >= INTEREST_SLOTS);
-	f->slots |= UINT64_C(1) << slot;
-	filter_changed(in, f, before);
-}
-
-static void
-filter_remove_slot(struct interest *in, struct filter *f, unsigned slot)
-{
-	uint64_t before = filter_wanted(f);
-
-	f->slots &= ~(UINT64_C(1) << slot);
-	filter_changed(in, f, before);
+	slots_set(in, filter, value_slots(value) | UINT64_C(1) << slot);
 }
 
 void
 interest_remove_slot(struct interest *in, struct slice filter, unsigned slot)
 {
-	struct filter *f = trie_find(in->trie, filter);
+	void *value = trie_find(in->trie, filter);
 
-	if (f != NULL)
-		filter_remove_slot(in, f, slot);
+	if (value != NULL)
+		slots_set(in, filter,
+		    value_slots(value) & ~(UINT64_C(1) << slot));
 }
 
-/* Filters are gathered first: a walk must not change its trie. */
+/* Keys are gathered first: a walk must not change its trie. */
 struct gathering {
-	struct filter **v;
-	size_t n, cap;
+	struct buf keys;	/* u32 length, bytes */
 	unsigned slot;
 };
 
 static bool
-gather_filter(struct slice key, void *value, void *arg)
+gather_key(struct slice key, void *value, void *arg)
 {
 	struct gathering *g = arg;
-	struct filter *f = value;
 
-	(void)key;
-	if ((f->slots >> g->slot & 1) == 0)
+	if ((value_slots(value) >> g->slot & 1) == 0)
 		return true;
-	if (g->n == g->cap) {
-		g->cap = g->cap == 0 ? 64 : g->cap * 2;
-		g->v = mem_realloc(g->v, g->cap * sizeof(struct filter *));
-	}
-	g->v[g->n++] = f;
+	buf_add_be32(&g->keys, (uint32_t)key.len);
+	buf_add_slice(&g->keys, key);
 	return true;
 }
 
@@ -135,11 +146,18 @@ void
 interest_clear_slot(struct interest *in, unsigned slot)
 {
 	struct gathering g = {.slot = slot};
+	struct slice rest;
 
-	trie_walk(in->trie, gather_filter, &g);
-	for (size_t i = 0; i < g.n; i++)
-		filter_remove_slot(in, g.v[i], slot);
-	free(g.v);
+	trie_walk(in->trie, gather_key, &g);
+	rest = buf_slice(&g.keys);
+	while (rest.len >= 4) {
+		size_t n = (size_t)rest.p[0] << 24 | (size_t)rest.p[1] << 16 |
+		    (size_t)rest.p[2] << 8 | rest.p[3];
+
+		interest_remove_slot(in, slice_of(rest.p + 4, n), slot);
+		rest = slice_of(rest.p + 4 + n, rest.len - 4 - n);
+	}
+	buf_fini(&g.keys);
 }
 
 struct telling {
@@ -152,7 +170,7 @@ tell_filter(struct slice key, void *value, void *arg)
 {
 	struct telling *t = arg;
 
-	if ((filter_wanted(value) >> t->slot & 1) != 0)
+	if ((value_wanted(value) >> t->slot & 1) != 0)
 		t->in->on_wanted(t->in->owner, t->slot, true, key);
 	return true;
 }
@@ -173,12 +191,48 @@ interest_detach(struct interest *in, unsigned slot)
 	in->attached &= ~(UINT64_C(1) << slot);
 }
 
+/* ---- streams and sessions ----------------------------------------------- */
+
+/* The filter's struct, made now if it has none; *before: what it was. */
+static struct filter *
+filter_get(struct interest *in, struct slice text, uint64_t *before)
+{
+	void **at = trie_add(in->trie, text);
+	struct filter *f = *at == NULL ? NULL : value_filter(*at);
+
+	*before = *at == NULL ? 0 : value_wanted(*at);
+	if (f != NULL)
+		return f;
+	f = mem_zalloc(1, sizeof(*f));
+	f->slots = *at == NULL ? 0 : value_slots(*at);
+	*at = f;
+	return f;
+}
+
+/* One that no stream or session wants any more has no struct. */
+static void
+filter_trim(struct interest *in, struct slice text, struct filter *f)
+{
+	uint64_t slots = f->slots;
+
+	if (f->streams_len > 0 || f->subs_len > 0) {
+		in->version++;
+		return;
+	}
+	*trie_add(in->trie, text) = slots_value(slots);
+	value_free(f);
+	if (slots == 0)
+		trie_remove(in->trie, text);
+	tell_change(in, text, UINT64_MAX,
+	    slots == 0 ? 0 : value_wanted(slots_value(slots)));
+}
+
 void
 interest_add_stream(
     struct interest *in, struct slice filter, struct stream *st)
 {
-	struct filter *f = filter_get(in, filter);
-	uint64_t before = filter_wanted(f);
+	uint64_t before;
+	struct filter *f = filter_get(in, filter, &before);
 
 	if (f->streams_len == f->streams_cap) {
 		f->streams_cap = f->streams_cap == 0 ? 2 : f->streams_cap * 2;
@@ -186,33 +240,33 @@ interest_add_stream(
 		    f->streams_cap * sizeof(struct stream *));
 	}
 	f->streams[f->streams_len++] = st;
-	filter_changed(in, f, before);
+	tell_change(in, filter, before, UINT64_MAX);
 }
 
 void
 interest_remove_stream(
     struct interest *in, struct slice filter, struct stream *st)
 {
-	struct filter *f = trie_find(in->trie, filter);
-	uint64_t before;
+	void *value = trie_find(in->trie, filter);
+	struct filter *f = value == NULL ? NULL : value_filter(value);
 
 	if (f == NULL)
 		return;
-	before = filter_wanted(f);
 	for (uint32_t i = 0; i < f->streams_len; i++) {
 		if (f->streams[i] != st)
 			continue;
 		f->streams[i] = f->streams[--f->streams_len];
 		break;
 	}
-	filter_changed(in, f, before);
+	filter_trim(in, filter, f);
 }
 
 void
 interest_add_sub(struct interest *in, struct sub *sub)
 {
-	struct filter *f = filter_get(in, slice_of(sub->text, sub->len));
-	uint64_t before = filter_wanted(f);
+	struct slice text = slice_of(sub->text, sub->len);
+	uint64_t before;
+	struct filter *f = filter_get(in, text, &before);
 
 	bug_on(sub->filter != NULL);
 	if (f->subs_len == f->subs_cap) {
@@ -223,22 +277,20 @@ interest_add_sub(struct interest *in, struct sub *sub)
 	sub->filter = f;
 	sub->pos = f->subs_len;
 	f->subs[f->subs_len++] = sub;
-	filter_changed(in, f, before);
+	tell_change(in, text, before, UINT64_MAX);
 }
 
 void
 interest_remove_sub(struct interest *in, struct sub *sub)
 {
 	struct filter *f = sub->filter;
-	uint64_t before;
 
 	if (f == NULL)
 		return;
-	before = filter_wanted(f);
 	f->subs[sub->pos] = f->subs[--f->subs_len];
 	f->subs[sub->pos]->pos = sub->pos;
 	sub->filter = NULL;
-	filter_changed(in, f, before);
+	filter_trim(in, slice_of(sub->text, sub->len), f);
 }
 
 struct matching {
@@ -250,8 +302,10 @@ static void
 match_filter(void *value, void *arg)
 {
 	struct matching *m = arg;
+	const struct filter *f = value_filter(value);
+	struct filter of_slots = {.slots = value_slots(value)};
 
-	m->cb(value, m->arg);
+	m->cb(f != NULL ? f : &of_slots, m->arg);
 }
 
 void

@@ -14,7 +14,7 @@
 
 #include "base/slice.h"
 
-#define INTEREST_SLOTS 64
+#define INTEREST_SLOTS 63
 
 struct session;
 struct stream;
@@ -31,14 +31,16 @@ struct sub {
 	char text[];		/* the filter, len bytes */
 };
 
+/*
+ * Who wants one filter. Most filters are of processes only: those have no
+ * such struct, only their set of slots.
+ */
 struct filter {
 	uint64_t slots;		/* bit set */
 	struct stream **streams;
 	struct sub **subs;
 	uint32_t streams_len, streams_cap;
 	uint32_t subs_len, subs_cap;
-	uint16_t len;
-	char text[];
 };
 
 struct interest {
@@ -72,6 +74,7 @@ void interest_remove_stream(
 void interest_add_sub(struct interest *in, struct sub *sub);
 void interest_remove_sub(struct interest *in, struct sub *sub);
 
+/* The loan of f ends with the call. */
 void interest_match(const struct interest *in, struct slice topic,
     void (*cb)(const struct filter *f, void *arg), void *arg);
 

@@ -26,15 +26,6 @@ add_time(struct json_object *o, const char *key, uint64_t wall_ms)
 		    o, key, clock_rfc3339(wall_ms, text, sizeof(text)));
 }
 
-static void
-add_text(struct json_object *o, const char *key, const char *v)
-{
-	if (v == NULL)
-		json_object_object_add(o, key, NULL);
-	else
-		json_add_str(o, key, v);
-}
-
 /* ---- clients ------------------------------------------------------------ */
 
 static struct json_object *
@@ -43,13 +34,16 @@ client_json(const struct conn *c)
 	struct json_object *o = json_object_new_object();
 
 	json_add_slice(o, "client_id", conn_client(c));
-	json_add_str(o, "protocol", c->protocol);
-	json_add_str(o, "address", c->address);
-	add_text(o, "username", c->username);
+	json_add_str(o, "protocol", conn_protocol(c));
+	json_add_slice(o, "address", conn_address(c));
+	if (c->has_username)
+		json_add_slice(o, "username", conn_username(c));
+	else
+		json_object_object_add(o, "username", NULL);
 	json_add_str(o, "session", c->session == NULL ? "clean" : "persistent");
 	json_add_u64(o, "keepalive_s", c->keepalive_s);
-	add_time(o, "connected_at", c->connected_ms);
-	json_add_str(o, "process", c->home->name);
+	add_time(o, "connected_at", c->connected_s * UINT64_C(1000));
+	json_add_str(o, "process", conn_home(c)->name);
 	return o;
 }
 
@@ -177,7 +171,7 @@ sub_json(const struct sub *sub)
 	if (sub->session->conn == NULL)
 		json_object_object_add(o, "process", NULL);
 	else
-		json_add_str(o, "process", sub->session->conn->home->name);
+		json_add_str(o, "process", conn_home(sub->session->conn)->name);
 	return o;
 }
 

@@ -17,7 +17,7 @@ release(struct sender *s, const struct session *session, uint64_t seq,
 {
 	const struct conn *c = session->conn;
 
-	if (c == NULL || c->home != s)
+	if (c == NULL || conn_home(c) != s)
 		return;
 	ipc_add_release_item(&s->release,
 	    &(struct ipc_release_item){

@@ -40,7 +40,7 @@ change_new(const struct conn *c, uint64_t seq, uint8_t what)
 	struct after *a = mem_zalloc(1, sizeof(*a));
 
 	a->run = after_change;
-	a->sender = c->home->serial;
+	a->sender = conn_home(c)->serial;
 	a->conn = c->number;
 	a->epoch = c->epoch;
 	a->seq = seq;
