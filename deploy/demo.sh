@@ -28,10 +28,20 @@ show()
 	"$bulkhead" "$@"
 }
 
+# In a process group of its own: ctrl-C is ours, and asks it to stop once.
+set -m
 "$bulkhead" run "$@" &
 tree=$!
-trap 'kill -TERM $tree 2>/dev/null; wait $tree; exit' INT TERM
-trap 'kill -TERM $tree 2>/dev/null || true' EXIT
+set +m
+stop()
+{
+	trap '' INT TERM
+	trap - EXIT
+	kill -TERM $tree 2>/dev/null || true
+	wait $tree
+	exit
+}
+trap stop INT TERM EXIT
 
 for _ in $(seq 100); do
 	kill -0 $tree 2>/dev/null || { wait $tree; exit; }
