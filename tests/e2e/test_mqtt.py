@@ -42,14 +42,15 @@ class Sub:
              "-W", str(timeout), "-d", *args], stdout=subprocess.PIPE,
             stderr=subprocess.PIPE, text=True,
             preexec_fn=bulkhead._dies_with_us)
-        self.lines = []
+        self.early = []   # retained ones may come before the SUBACK
         for line in self.process.stdout:
             if line.startswith("Subscribed"):
                 break
+            self.early.append(line.rstrip("\n"))
 
     def messages(self):
         out, _ = self.process.communicate(timeout=30)
-        return [line for line in out.splitlines()
+        return [line for line in self.early + out.splitlines()
                 if not line.startswith(("Client ", "Subscribed"))]
 
 
