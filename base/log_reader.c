@@ -318,7 +318,7 @@ on_tail(struct log_reader *r, struct log_range *range)
 	enum log_reader_answer answer = LOG_READER_RECORD;
 	bool is_gap;
 
-	if (behind == NULL || behind->base_offset >= r->good_until) {
+	if (behind == NULL || behind->base_offset > r->good_until) {
 		/* Segments come before watermarks: so this one was longer.
 		 * The scan stays where the next whole batch may come. */
 		return on_damage(r, from, r->good_until, range);

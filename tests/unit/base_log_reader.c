@@ -185,6 +185,28 @@ Test(log_reader, crosses_segments_and_gaps)
 	log_reader_free(r);
 }
 
+/* A router that was killed between a new segment and its first batch. */
+Test(log_reader, a_watermark_at_an_empty_segment_is_no_damage)
+{
+	struct log_reader *r = log_reader_new("s", 1, 0);
+	struct file f = file_new(0), g = file_new(4 * LOG_GAP_ALIGN);
+
+	file_add(&f, 3, 1);
+	give(r, &f, 0);
+	log_reader_set_bounds(r, 0, 3);
+	expect_records(r, 0, 3);
+	give(r, &g, 4 * LOG_GAP_ALIGN);
+	log_reader_set_bounds(r, 0, 4 * LOG_GAP_ALIGN);
+	expect_end(r);
+	file_add(&g, 2, 1);
+	log_reader_set_bounds(r, 0, g.end);
+	expect_records(r, 4 * LOG_GAP_ALIGN, g.end);
+	expect_end(r);
+	log_reader_free(r);
+	close(f.fd);
+	close(g.fd);
+}
+
 Test(log_reader, seeks_into_the_middle_of_a_batch)
 {
 	struct log_reader *r = log_reader_new("s", 1, 0);
