@@ -1,11 +1,10 @@
 #include "base/tool.h"
 
 #include "base/clock.h"
+#include "base/privilege.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
-#include <linux/capability.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -59,30 +58,6 @@ tool_reset(int input)
 	umask(027);
 }
 
-/* False when it would keep more rights than asked. */
-static bool
-tool_drop(uid_t uid, bool keeps_dac_override)
-{
-	struct __user_cap_header_struct head = {_LINUX_CAPABILITY_VERSION_3,
-	    0};
-	struct __user_cap_data_struct data[2] = {{0, 0, 0}, {0, 0, 0}};
-	uint32_t kept = keeps_dac_override ? 1u << CAP_DAC_OVERRIDE : 0;
-
-	if (uid == 0)
-		return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0;
-	prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0);
-	if (setgroups(0, NULL) == -1 || setresgid(uid, uid, uid) == -1 ||
-	    setresuid(uid, uid, uid) == -1)
-		return false;
-	data[0].effective = data[0].permitted = data[0].inheritable = kept;
-	if (syscall(SYS_capset, &head, data) == -1)
-		return false;
-	if (kept != 0)
-		prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_DAC_OVERRIDE,
-		    0, 0);
-	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0;
-}
-
 static _Noreturn void
 tool_exec(const struct tool *t, int output, pid_t parent)
 {
@@ -93,7 +68,8 @@ tool_exec(const struct tool *t, int output, pid_t parent)
 	dup2(output, STDOUT_FILENO);
 	/* Opened before the drop: its folder may be closed to the user. */
 	program = open(t->path, O_PATH | O_CLOEXEC);
-	if (program == -1 || !tool_drop(t->uid, t->keeps_dac_override))
+	if (program == -1 || privilege_drop(t->uid, t->uid,
+	    t->keeps_dac_override, true) != NULL)
 		_exit(NO_EXEC);
 	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 	if (getppid() != parent)

@@ -1,16 +1,15 @@
 #include "ipc/confine.h"
 
+#include "base/privilege.h"
+
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
-#include <linux/capability.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 static char problem[160];
@@ -61,36 +60,6 @@ confine_limits(const struct ipc_setup *setup)
 	return NULL;
 }
 
-/* Leaves only CAP_DAC_OVERRIDE, or nothing. */
-static const char *
-confine_capabilities(bool dac_override)
-{
-	struct __user_cap_header_struct head = {_LINUX_CAPABILITY_VERSION_3, 0};
-	struct __user_cap_data_struct data[2] = {{0, 0, 0}, {0, 0, 0}};
-
-	if (dac_override)
-		data[0].effective = data[0].permitted = 1u << CAP_DAC_OVERRIDE;
-	if (syscall(SYS_capset, &head, data) == -1)
-		return confine_failed("capset");
-	return NULL;
-}
-
-static const char *
-confine_ids(const struct ipc_setup *setup, bool dac_override)
-{
-	if (setup->uid == 0 || geteuid() != 0)
-		return NULL;
-	if (dac_override && prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) == -1)
-		return confine_failed("PR_SET_KEEPCAPS");
-	if (setgroups(0, NULL) == -1)
-		return confine_failed("setgroups");
-	if (setresgid(setup->gid, setup->gid, setup->gid) == -1)
-		return confine_failed("setresgid");
-	if (setresuid(setup->uid, setup->uid, setup->uid) == -1)
-		return confine_failed("setresuid");
-	return confine_capabilities(dac_override);
-}
-
 const char *
 confine_apply(const struct ipc_setup *setup, bool dac_override)
 {
@@ -98,11 +67,8 @@ confine_apply(const struct ipc_setup *setup, bool dac_override)
 
 	if ((why = confine_limits(setup)) != NULL)
 		return why;
-	if ((why = confine_ids(setup, dac_override)) != NULL)
-		return why;
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1)
-		return confine_failed("PR_SET_NO_NEW_PRIVS");
-	return NULL;
+	why = privilege_drop(setup->uid, setup->gid, dac_override, false);
+	return why == NULL ? NULL : confine_failed(why);
 }
 
 bool
