@@ -149,12 +149,11 @@ tls_collect(struct conn *c)
 	}
 }
 
-/* False: it is over. */
+/* e: what SSL_get_error said right after the call. False: it is over. */
 static bool
-tls_check(struct conn *c, int rc)
+tls_check(struct conn *c, int e)
 {
 	char text[256];
-	int e = SSL_get_error(c->ssl, rc);
 
 	if (e == SSL_ERROR_WANT_READ || e == SSL_ERROR_WANT_WRITE)
 		return true;
@@ -179,7 +178,7 @@ tls_seal(struct conn *c)
 		ERR_clear_error();
 		rc = SSL_write(c->ssl, buf_data(&c->out), (int)n);
 		if (rc <= 0)
-			return tls_check(c, rc);
+			return tls_check(c, SSL_get_error(c->ssl, rc));
 		buf_consume(&c->out, (size_t)rc);
 	}
 	tls_collect(c);
@@ -295,14 +294,15 @@ conn_ready(struct conn *c)
 static bool
 tls_open(struct conn *c)
 {
-	int rc;
+	int rc, e;
 
 	ERR_clear_error();
 	if (!c->is_up) {
 		rc = SSL_do_handshake(c->ssl);
+		e = SSL_get_error(c->ssl, rc);
 		tls_collect(c);
 		if (rc <= 0) {
-			if (!tls_check(c, rc))
+			if (!tls_check(c, e))
 				return false;
 			conn_write(c);
 			return !c->is_over;
@@ -321,6 +321,8 @@ tls_open(struct conn *c)
 			break;
 		buf_commit(&c->in, (size_t)rc);
 	}
+	/* Now, for what on_data sends would change the answer. */
+	e = SSL_get_error(c->ssl, rc);
 	tls_collect(c);
 	/* What came before the end is still given out. */
 	if (buf_len(&c->in) > 0) {
@@ -328,7 +330,7 @@ tls_open(struct conn *c)
 		if (c->is_over)
 			return false;
 	}
-	return tls_check(c, rc);
+	return tls_check(c, e);
 }
 
 static void
