@@ -112,6 +112,15 @@ audit_totals(const struct ledger_row *sum, uint64_t matched, uint64_t pending)
 	return o;
 }
 
+/* What was trimmed before it was read is still to be counted as expired. */
+static uint64_t
+audit_pending(const struct count_range *r)
+{
+	uint64_t gone = r->log_start > r->from ? r->log_start - r->from : 0;
+
+	return r->is_known ? gone + r->readable + r->damaged : 0;
+}
+
 static void
 audit_done(void *arg, const char *fault)
 {
@@ -139,7 +148,7 @@ audit_done(void *arg, const char *fault)
 		    audit_row_json(&a->rows[i], matched));
 	}
 	for (i = a->n; i < a->range_count; i++)
-		pending += a->ranges[i].readable + a->ranges[i].damaged;
+		pending += audit_pending(&a->ranges[i]);
 	o = audit_totals(&sum, total, pending);
 	json_object_object_add(o, "rows", rows);
 	json_object_object_add(o, "notes", a->notes);

@@ -60,7 +60,7 @@ part_due(const struct part *p)
 
 	if (p->open == NULL || (p->bounds_end != 0 && !part_is_full(p)))
 		return UINT64_MAX;
-	wait = p->open->count > 0 ? worker.d->linger_ms : EMPTY_RUN_MS;
+	wait = p->open->tally.matched > 0 ? worker.d->linger_ms : EMPTY_RUN_MS;
 	return p->open->opened_ms + wait;
 }
 
