@@ -70,7 +70,11 @@ conn_lost(struct pg_conn *c, enum pg_fault fault, const char *text)
 {
 	bool was_waiting = c->is_waiting;
 
-	fault_set(c, fault, NULL, text);
+	/* What the server said before it hung up tells more than the end. */
+	if (was_waiting && c->fault == PG_FAULT_SQL)
+		c->fault = fault;
+	else
+		fault_set(c, fault, NULL, text);
 	pg_conn_close(c);
 	if (was_waiting)
 		step_end(c);
