@@ -2,7 +2,10 @@
 
 #include "base/encode.h"
 #include "base/json_text.h"
+#include "base/mem.h"
 #include "base/utf8.h"
+
+#include <stdlib.h>
 
 static const char *const field_names[] = {
 #define RECORD_FIELD(ID, name, kind, text) #name,
@@ -90,17 +93,6 @@ field_text(const struct record *rec, enum record_field field)
 	return SLICE_NULL;
 }
 
-static bool
-header_is_repeat(const struct record *rec, size_t i)
-{
-	size_t j;
-
-	for (j = 0; j < i; j++)
-		if (slice_eq(rec->headers[j].name, rec->headers[i].name))
-			return true;
-	return false;
-}
-
 /* A string where it can be one, else an object with its base64. */
 static void
 add_text_or_base64(struct buf *b, struct slice s)
@@ -114,60 +106,111 @@ add_text_or_base64(struct buf *b, struct slice s)
 	buf_add_str(b, "\"}");
 }
 
-static bool
-header_has_repeat(const struct record *rec, size_t i)
-{
-	size_t j;
+/* Headers of one name: from the first to each next. */
+struct header_link {
+	size_t next;		/* 0: none */
+	bool is_repeat;		/* not the first of its name */
+};
 
-	for (j = i + 1; j < rec->headers_len; j++)
-		if (slice_eq(rec->headers[j].name, rec->headers[i].name))
-			return true;
-	return false;
+/* Above this a quadratic search would let a client hold its reader up. */
+#define HEADERS_FEW 16
+
+static int
+header_order(const void *a, const void *b, void *arg)
+{
+	size_t i = *(const size_t *)a, j = *(const size_t *)b;
+	struct slice x = ((const struct record_header *)arg)[i].name;
+	struct slice y = ((const struct record_header *)arg)[j].name;
+	int order;
+
+	if (x.len != y.len)
+		return x.len < y.len ? -1 : 1;
+	order = x.len == 0 ? 0 : memcmp(x.p, y.p, x.len);
+	return order != 0 ? order : i < j ? -1 : i > j;
 }
 
 static void
-add_header_values(struct buf *b, const struct record *rec, size_t i)
+link_few(const struct record *rec, struct header_link *links)
 {
-	struct slice name = rec->headers[i].name;
-	size_t j;
+	size_t i, j;
 
-	if (!header_has_repeat(rec, i)) {
-		add_text_or_base64(b, rec->headers[i].value);
-		return;
-	}
-	buf_add_u8(b, '[');
-	for (j = i; j < rec->headers_len; j++) {
-		if (!slice_eq(rec->headers[j].name, name))
+	for (i = 1; i < rec->headers_len; i++)
+		for (j = i; j-- > 0;) {
+			if (!slice_eq(rec->headers[j].name,
+			    rec->headers[i].name))
+				continue;
+			links[j].next = i;
+			links[i].is_repeat = true;
+			break;
+		}
+}
+
+static void
+link_many(const struct record *rec, struct header_link *links)
+{
+	size_t i, n = rec->headers_len, *sorted = mem_zalloc(n, sizeof(*sorted));
+
+	for (i = 0; i < n; i++)
+		sorted[i] = i;
+	qsort_r(sorted, n, sizeof(*sorted), header_order,
+	    (void *)(uintptr_t)rec->headers);
+	for (i = 1; i < n; i++) {
+		if (!slice_eq(rec->headers[sorted[i - 1]].name,
+		    rec->headers[sorted[i]].name))
 			continue;
-		if (j > i)
-			buf_add_u8(b, ',');
-		add_text_or_base64(b, rec->headers[j].value);
+		links[sorted[i - 1]].next = sorted[i];
+		links[sorted[i]].is_repeat = true;
 	}
-	buf_add_u8(b, ']');
+	free(sorted);
+}
+
+static void
+add_header_values(struct buf *b, const struct record *rec,
+    const struct header_link *links, size_t i)
+{
+	bool is_list = links[i].next != 0;
+
+	if (is_list)
+		buf_add_u8(b, '[');
+	for (;;) {
+		add_text_or_base64(b, rec->headers[i].value);
+		i = links[i].next;
+		if (i == 0)
+			break;
+		buf_add_u8(b, ',');
+	}
+	if (is_list)
+		buf_add_u8(b, ']');
 }
 
 static void
 add_headers(struct buf *b, const struct record *rec)
 {
+	struct header_link few[HEADERS_FEW] = {{0}}, *links = few;
 	bool is_first = true;
 	size_t i;
 
+	if (rec->headers_len > HEADERS_FEW) {
+		links = mem_zalloc(rec->headers_len, sizeof(*links));
+		link_many(rec, links);
+	} else
+		link_few(rec, links);
 	buf_add_u8(b, '{');
 	for (i = 0; i < rec->headers_len; i++) {
-		if (header_is_repeat(rec, i) ||
-		    !utf8_check(rec->headers[i].name))
+		if (links[i].is_repeat || !utf8_check(rec->headers[i].name))
 			continue;
 		if (!is_first)
 			buf_add_u8(b, ',');
 		is_first = false;
 		json_add_string(b, rec->headers[i].name);
 		buf_add_u8(b, ':');
-		add_header_values(b, rec, i);
+		add_header_values(b, rec, links, i);
 	}
 	buf_add_u8(b, '}');
+	if (links != few)
+		free(links);
 }
 
-/* As log_id_put writes it, which is too slow for every record. */
 static void
 add_id(struct buf *b, const struct record *rec)
 {

@@ -96,6 +96,19 @@ def test_record(new_tree, http_target):
         assert request["method"] == "POST"
 
 
+def test_many_headers(new_tree, http_target):
+    """A message made of nothing but user properties holds nobody up."""
+    tree = start(new_tree, hook(http_target))
+    conn = Conn(tree.mqtt_port, "pub", version=5)
+    conn.publish("t/a", "x", qos=1, props=b"".join(
+        user_property("k%d" % (n // 2), "") for n in range(90000)))
+    conn.disconnect()
+    drained(tree, 1)
+    headers = http_target.records()[0]["headers"]
+    assert len(headers) == 45000 and headers["k7"] == ["", ""]
+    assert not tree.crashes()
+
+
 def test_templates(new_tree, http_target):
     tree = start(new_tree, hook(
         http_target, url=http_target.url

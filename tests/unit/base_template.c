@@ -372,3 +372,27 @@ Test(utf8, check)
 	cr_expect_not(utf8_check(s("aaaaaaaaaaaa\xff")));
 	cr_expect_not(utf8_check(s("\xc3")));
 }
+
+/* Many headers: each name once, values in order, in good time. */
+Test(record_json, many_headers)
+{
+	static struct record_header many[60000];
+	static char names[30000][8];
+	struct record rec = {.headers = many, .headers_len = 60000};
+	struct buf scratch;
+	struct slice text;
+
+	for (size_t i = 0; i < 30000; i++) {
+		snprintf(names[i], sizeof(names[i]), "%zu", i);
+		many[i] = (struct record_header){slice_str(names[i]),
+		    slice_str("a")};
+		many[59999 - i] = (struct record_header){slice_str(names[i]),
+		    slice_str("b")};
+	}
+	buf_init(&scratch);
+	text = record_field_value(&rec, FIELD_HEADERS, &scratch).text;
+	cr_assert(strncmp((const char *)text.p,
+	    "{\"0\":[\"a\",\"b\"],\"1\":[\"a\",\"b\"],", 26) == 0);
+	cr_assert(json_check(text));
+	buf_fini(&scratch);
+}
