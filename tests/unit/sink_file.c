@@ -41,6 +41,8 @@ rig_keep(struct slice key, struct slice value)
 	cr_assert_lt(i, (size_t)KEPT_MAX);
 	if (i == rig.kept_count)
 		rig.kept_count++;
+	free(rig.kept[i].key);
+	free(rig.kept[i].value);
 	rig.kept[i].key = slice_dup(key);
 	rig.kept[i].key_len = key.len;
 	rig.kept[i].value = slice_is_null(value) ? NULL : slice_dup(value);
@@ -270,7 +272,12 @@ static void
 teardown(void)
 {
 	char command[100];
+	size_t i;
 
+	for (i = 0; i < rig.kept_count; i++) {
+		free(rig.kept[i].key);
+		free(rig.kept[i].value);
+	}
 	snprintf(command, sizeof(command), "rm -rf %s", rig.dir);
 	cr_assert_eq(system(command), 0);
 }
