@@ -18,10 +18,6 @@
 bool boot_lock(void);
 /* With the lock held, in the data folder. */
 void boot_run(struct interest *interest, struct json_object *config);
-/* Streams of the configuration: new ones, changed ones. */
-void boot_reconfigure(struct json_object *config);
-/* Limits and the like, from the configuration. */
-void boot_limits(struct json_object *config);
 /* The last number of a sender whose retained message is in router.db. */
 uint64_t boot_retained_number(uint64_t incarnation);
 /* Rows of senders that have not come back; after all have registered. */

@@ -339,6 +339,16 @@ delivery_ready(struct session *s)
 	TAILQ_INSERT_TAIL(&delivery.ready, s, ready);
 }
 
+void
+delivery_ready_all(struct sender *home)
+{
+	struct conn *c;
+
+	for (size_t i = 0; (c = map_next(&home->conns, &i)) != NULL;)
+		if (c->session != NULL)
+			delivery_ready(c->session);
+}
+
 /*
  * One entry from the log. False: not now. An entry whose record is expired,
  * damaged or gone is done with.
@@ -392,13 +402,25 @@ pump(struct session *s, uint64_t committed, uint64_t now_ms)
 	while ((seq = queue_peek(
 		    &s->queue, committed, s->conn->receive_max)) != 0) {
 		if (sender_credit(conn_home(s->conn)) <= 0) {
-			/* The link's credit comes back: delivery_ready. */
 			conn_home(s->conn)->has_starved = true;
 			break;
 		}
 		send_entry(s, seq, now_ms);
 		session_touch(s, SESSION_LAZY);
 	}
+}
+
+/* Credit may come back without having run out: gathered items count too. */
+static void
+wake_starved(void)
+{
+	struct sender *home;
+
+	LIST_FOREACH (home, senders_all(), entry)
+		if (home->has_starved && sender_credit(home) > 0) {
+			home->has_starved = false;
+			delivery_ready_all(home);
+		}
 }
 
 void
@@ -408,6 +430,7 @@ delivery_flush(void)
 	uint64_t now_ms = clock_wall_ms();
 	struct session *s;
 
+	wake_starved();
 	while ((s = TAILQ_FIRST(&delivery.ready)) != NULL) {
 		TAILQ_REMOVE(&delivery.ready, s, ready);
 		s->is_ready = false;
@@ -431,16 +454,6 @@ delivery_committed(void)
 		    s->queue.newest >= log_high_watermark(stream_queue()))
 			wait_for_commit(s);
 	}
-}
-
-void
-delivery_ready_all(struct sender *home)
-{
-	struct conn *c;
-
-	for (size_t i = 0; (c = map_next(&home->conns, &i)) != NULL;)
-		if (c->session != NULL)
-			delivery_ready(c->session);
 }
 
 void

@@ -196,22 +196,10 @@ static const struct link_ops ops = {
     .on_close = on_close,
 };
 
-/* Sessions of this process that waited for its link go on. */
-static void
-on_credit(struct link *l)
-{
-	struct sender *s = link_arg(l);
-
-	if (!s->has_starved)
-		return;
-	s->has_starved = false;
-	delivery_ready_all(s);
-}
-
 void
 handle_link(enum ipc_kind kind, const char *name, int fd)
 {
-	struct sender *s, *old, *next;
+	struct sender *old, *next;
 
 	/* One of the same name is its dead predecessor's. */
 	for (old = LIST_FIRST(senders_all()); old != NULL; old = next) {
@@ -219,7 +207,5 @@ handle_link(enum ipc_kind kind, const char *name, int fd)
 		if (strcmp(old->name, name) == 0)
 			on_close(old->link, "closed");
 	}
-	s = sender_open(kind, name, fd, &ops);
-	if (s != NULL)
-		link_on_credit(s->link, on_credit);
+	sender_open(kind, name, fd, &ops);
 }

@@ -4,6 +4,7 @@
 #include "ipc/proc.h"
 #include "router/barrier.h"
 #include "router/boot.h"
+#include "router/config.h"
 #include "router/handle.h"
 #include "router/request.h"
 #include "router/sender.h"
@@ -83,7 +84,7 @@ on_reconfigure(struct json_object *config)
 	json_object_put(router.config);
 	router.config = json_object_get(config);
 	if (router.is_up)
-		boot_reconfigure(config);
+		config_apply(config);
 }
 
 static void

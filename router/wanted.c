@@ -2,6 +2,7 @@
 
 #include "base/topic.h"
 #include "ipc/proc.h"
+#include "router/commit.h"
 #include "router/sender.h"
 
 #include <fcntl.h>
@@ -95,6 +96,8 @@ wanted_welcome(struct sender *s)
 		return;
 	s->is_welcome = true;
 	link_put_fds(s->link, IPC_WELCOME, &m, &wanted.fd, 1);
+	if (log_space_is_full(commit_store()))
+		link_put_space(s->link, &(struct ipc_space){.full = 1});
 	if (s->kind != KIND_ACCEPTOR)
 		return;
 	s->wants_reset = true;
