@@ -167,6 +167,85 @@ Test(router_streams, a_reload_adds_and_changes, .timeout = 30)
 	rig_fini(&r);
 }
 
+static uint64_t
+bytes_of(struct rig *r, const char *stream)
+{
+	char args[256];
+
+	snprintf(args, sizeof(args), "{\"name\":\"%s\"}", stream);
+	return json_get_u64(
+	    rig_ask(r, "stream.show", args), "size_bytes", 0);
+}
+
+static void
+publish_bytes(struct peer *a, const char *topic, int n)
+{
+	static char payload[10001];
+	uint64_t last = 0;
+
+	memset(payload, 'x', sizeof(payload) - 1);
+	for (int i = 0; i < n; i++) {
+		last = peer_publish(a, topic, payload, QOS1);
+		if (i % 50 == 0)
+			cr_assert(RIG_UNTIL(a->rig, a->taken == last));
+	}
+	cr_assert(RIG_UNTIL(a->rig, a->taken == last));
+}
+
+Test(router_streams, retention_by_size_takes_the_oldest, .timeout = 30)
+{
+	struct rig r;
+	struct peer *a, *w;
+	size_t n;
+
+	rig_init(&r);
+	a = rig_start_with_acceptor(&r,
+	    "{\"store\":{\"segment_size\":1048576},\"streams\":{\"plant\":{"
+	    "\"topics\":[\"plant/#\"],\"retention\":{\"size\":3000000}}}}");
+	w = rig_follow(&r, "plant");
+	publish_bytes(a, "plant/1", 1000);
+	cr_assert(RIG_UNTIL(&r, bytes_of(&r, "plant") < 4500000));
+	cr_assert(RIG_UNTIL(&r, w->high == 1000));
+	rig_idle(&r, 300);
+	n = peer_read(w, NULL, NULL);
+	cr_assert_lt(n, 350, "%zu", n);
+	cr_assert_gt(n, 150, "%zu", n);
+	rig_kill(&r);
+	rig_start_with_acceptor(&r, CONFIG);
+	cr_assert_eq(records_of(&r, "plant"), n);
+	rig_fini(&r);
+}
+
+Test(router_streams, retention_waits_for_the_connector, .timeout = 30)
+{
+	struct rig r;
+	struct peer *a, *w;
+
+	rig_init(&r);
+	a = rig_start_with_acceptor(
+	    &r, "{\"store\":{\"segment_size\":1048576}}");
+	rig_ask(&r, "stream.resolve",
+	    "{\"connector\":\"c\",\"topics\":[\"c/#\"]}");
+	cr_assert_eq(r.reply_status, 200);
+	publish_bytes(a, "c/1", 500);
+	w = peer_add(&r, KIND_WORKER, "connector.c");
+	peer_register(w);
+	peer_registered(w);
+	w->reader = log_reader_new("$connector.c", 1, 0);
+	link_put_follow(w->link,
+	    &(struct ipc_follow){.id = 1,
+		.stream = SLICE_LIT("$connector.c"),
+		.consumes = 1});
+	cr_assert(RIG_UNTIL(&r, w->is_following));
+	cr_assert_eq(peer_read(w, NULL, NULL), 500);
+	cr_assert_gt(bytes_of(&r, "$connector.c"), 4000000);
+	link_put_consumed(w->link,
+	    &(struct ipc_consumed){.id = 1, .partition = 0, .offset = 450});
+	cr_assert(RIG_UNTIL(&r, bytes_of(&r, "$connector.c") < 2500000));
+	cr_assert_eq(records_of(&r, "$connector.c"), 50);
+	rig_fini(&r);
+}
+
 /* ---- bad circumstances -------------------------------------------------- */
 
 Test(router_streams, two_routers_never_share_the_data, .timeout = 30)
