@@ -329,7 +329,8 @@ easy_set_tls(CURL *easy, const struct sink_options *o)
 	const char *ca = opt_string(o, "tls.ca_file");
 	const char *cert = opt_string(o, "tls.cert_file");
 	const char *key = opt_string(o, "tls.key_file");
-	long verify = opt_bool(o, "tls.verify");
+	bool verify = opt_bool(o, "tls.verify");
+	bool http2 = opt_bool(o, "http2");
 
 	(void)opt_bool(o, "tls.enable");	/* validate has seen to it */
 	if (ca != NULL)
@@ -338,10 +339,13 @@ easy_set_tls(CURL *easy, const struct sink_options *o)
 		curl_easy_setopt(easy, CURLOPT_SSLCERT, cert);
 	if (key != NULL)
 		curl_easy_setopt(easy, CURLOPT_SSLKEY, key);
-	curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, verify);
+	curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER,
+	    (long)verify);
 	curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, verify ? 2L : 0L);
-	curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, opt_bool(o, "http2")
+	curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, http2
 	    ? (long)CURL_HTTP_VERSION_2TLS : (long)CURL_HTTP_VERSION_1_1);
+	/* Rather wait for a connection that many share than open more. */
+	curl_easy_setopt(easy, CURLOPT_PIPEWAIT, (long)http2);
 }
 
 /* What the requests and the probe have in common. */
