@@ -457,6 +457,11 @@ flush_taken(struct sender *s)
 {
 	uint64_t number = sender_taken(s), settle = sender_settled(s);
 
+	/* Cumulative: what was told stays told. */
+	if (number < s->told)
+		number = s->told;
+	if (settle < s->settle_told)
+		settle = s->settle_told;
 	/* Before the releases: an acceptor that has those has this. */
 	if (number > s->told || settle > s->settle_told)
 		put_taken(s, number, settle);

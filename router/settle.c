@@ -24,24 +24,30 @@ release(struct sender *s, const struct session *session, uint64_t seq,
 		.conn = c->number, .seq = seq, .kind = kind});
 }
 
-static void
+static bool
+settle_lazily(struct session *session, bool has_changed)
+{
+	if (has_changed)
+		session_touch(session, SESSION_LAZY);
+	delivery_ready(session);
+	return has_changed;
+}
+
+/* Whether a commit has to tell of it. */
+static bool
 settle_one(struct sender *s, const struct ipc_settle_item *m)
 {
 	struct session *session = session_find(m->session);
 
 	if (session == NULL)
-		return;
+		return false;
 	switch (m->kind) {
 	case SETTLE_PUBACK:
-		if (queue_puback(&session->queue, m->seq))
-			session_touch(session, SESSION_LAZY);
-		delivery_ready(session);
-		return;
+		return settle_lazily(
+		    session, queue_puback(&session->queue, m->seq));
 	case SETTLE_PUBCOMP:
-		if (queue_pubcomp(&session->queue, m->seq))
-			session_touch(session, SESSION_LAZY);
-		delivery_ready(session);
-		return;
+		return settle_lazily(
+		    session, queue_pubcomp(&session->queue, m->seq));
 	case SETTLE_PUBREC:
 		/* Answered also where it is not known any more. */
 		if (queue_pubrec(&session->queue, m->seq))
@@ -61,6 +67,7 @@ settle_one(struct sender *s, const struct ipc_settle_item *m)
 	 * same identifier.
 	 */
 	commit_want_all();
+	return true;
 }
 
 bool
@@ -74,11 +81,11 @@ settle_take(struct sender *s, const struct ipc_settle *m)
 	if (number <= s->settle)
 		return false;
 	while ((rc = ipc_next_settle_item(&items, &item)) == 1) {
-		settle_one(s, &item);
 		s->settle = number++;
+		if (settle_one(s, &item))
+			s->settle_needed = s->settle;
 	}
-	s->settle_needed = s->settle;
-	if (s->settle - s->settle_upto > LAZY_MAX)
+	if (s->settle_needed > s->settle_upto + LAZY_MAX)
 		commit_want_all();
 	return rc == 0;
 }
