@@ -8,6 +8,12 @@
 #include <string.h>
 
 const char *
+bind_unix_path(const char *text)
+{
+	return strncmp(text, "unix:/", 6) == 0 ? text + 5 : NULL;
+}
+
+const char *
 bind_parse(const char *text, struct bind_address *b)
 {
 	const char *colon = strrchr(text, ':');

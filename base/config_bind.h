@@ -1,4 +1,7 @@
-/* config_bind - "HOST:PORT" of listeners, with [IPv6] and * for all. */
+/*
+ * config_bind - "HOST:PORT" of listeners, with [IPv6] and * for all; or
+ * "unix:/PATH".
+ */
 #ifndef BASE_CONFIG_BIND_H
 #define BASE_CONFIG_BIND_H
 
@@ -10,6 +13,8 @@ struct bind_address {
 	unsigned port;		/* 1..65535 */
 };
 
+/* The path of "unix:/PATH", NULL where it is no such address. */
+const char *bind_unix_path(const char *text);
 /* NULL, or what is wrong. */
 const char *bind_parse(const char *text, struct bind_address *);
 void bind_format(const struct bind_address *, char *out, size_t size);

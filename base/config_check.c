@@ -60,8 +60,12 @@ listener_check(const struct config_doc *doc, const char *path,
     const char *bind, bool allows_anonymous)
 {
 	struct bind_address b;
-	const char *wrong = bind_parse(bind, &b);
+	const char *wrong;
 
+	/* A local socket has its folder's rights. */
+	if (bind_unix_path(bind) != NULL)
+		return;
+	wrong = bind_parse(bind, &b);
 	if (wrong != NULL) {
 		config_fault(doc, path, "`%.100s` %s", bind, wrong);
 		return;
@@ -70,6 +74,56 @@ listener_check(const struct config_doc *doc, const char *path,
 		config_fault(doc, path, "%s is a public address and no "
 		    "authentication is configured; auth.allow_anonymous: true "
 		    "lets anybody in", b.host);
+}
+
+/* What goes with what in `tls`; *option names what the fault is about. */
+static const char *
+tls_wrong(struct json_object *o, const char **option)
+{
+	bool has_cert = json_get_str(o, "cert_file", NULL) != NULL;
+	bool has_key = json_get_str(o, "key_file", NULL) != NULL;
+	bool has_psk = json_get_str(o, "psk_file", NULL) != NULL;
+	bool verifies = strcmp(json_get_str(o, "verify", "none"), "none") != 0;
+	const char *identity = json_get_str(o, "identity", "none");
+
+	*option = has_cert ? "key_file" : "cert_file";
+	if (has_cert != has_key)
+		return "is required: certificate and key go together";
+	if (!has_cert && !has_psk)
+		return "is required";
+	*option = "ca_file";
+	if (verifies && json_get_str(o, "ca_file", NULL) == NULL)
+		return "is required where clients' certificates are verified";
+	*option = "identity";
+	if (strcmp(identity, "psk") == 0 && !has_psk)
+		return "is psk and there is no psk_file";
+	if ((strcmp(identity, "cn") == 0 || strcmp(identity, "san") == 0) &&
+	    !verifies)
+		return "is taken from certificates, and tls.verify is none";
+	return NULL;
+}
+
+static void
+transport_check(const struct config_doc *doc, size_t i, struct json_object *l)
+{
+	const char *transport = json_get_str(l, "transport", "tcp"), *wrong;
+	struct json_object *tls = json_object_object_get(l, "tls");
+	bool has_tls = strcmp(transport, "tls") == 0 ||
+	    strcmp(transport, "wss") == 0;
+	const char *option = "cert_file";
+	char path[96];
+
+	if (has_tls)
+		wrong = tls_wrong(tls, &option);
+	else
+		wrong = json_get_str(tls, option, NULL) == NULL ? NULL :
+		    "goes with transport tls or wss";
+	snprintf(path, sizeof(path), "listeners[%zu].tls.%s", i, option);
+	if (wrong != NULL)
+		config_fault(doc, path, "%s", wrong);
+	snprintf(path, sizeof(path), "listeners[%zu].path", i);
+	if (json_get_str(l, "path", "/")[0] != '/')
+		config_fault(doc, path, "does not begin with /");
 }
 
 void
@@ -83,6 +137,7 @@ listeners_check(const struct config_doc *doc, struct json_object *config)
 
 	for (i = 0; i < n; i++) {
 		bind = json_get_str(json_object_array_get_idx(list, i), "bind", NULL);
+		transport_check(doc, i, json_object_array_get_idx(list, i));
 		if (bind == NULL)
 			continue;
 		snprintf(path, sizeof(path), "listeners[%zu].bind", i);

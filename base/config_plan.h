@@ -1,8 +1,8 @@
 /*
  * config_plan - what a reload changes: two configurations compared.
  *
- * Connectors and streams change while the tree runs, `log` too; the rest
- * waits for the next start and is said so. A stream that left the file is
+ * Connectors and streams change while the tree runs, `log` and `listeners`
+ * too; the rest waits for the next start and is said so. A stream that left the file is
  * no longer written to by the file's will, but its log is kept: only
  * `stream delete` deletes.
  */
@@ -12,7 +12,13 @@
 #include "base/config.h"
 
 enum plan_action { PLAN_CREATE, PLAN_UPDATE, PLAN_DELETE, PLAN_RESTART };
-enum plan_what { PLAN_STREAM, PLAN_CONNECTOR, PLAN_LOG, PLAN_SECTION };
+enum plan_what {
+	PLAN_STREAM,
+	PLAN_CONNECTOR,
+	PLAN_LOG,
+	PLAN_SECTION,
+	PLAN_LISTENERS,
+};
 
 struct plan_item {
 	enum plan_action action;

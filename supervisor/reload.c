@@ -149,6 +149,7 @@ reload_apply(struct config *c, const struct plan *plan)
 	}
 	tree.config = c;
 	config_free(old);
+	listeners_commit();
 	if (has_log)
 		log_apply();
 	/* Streams first: connectors ask the router for them. */
@@ -213,6 +214,7 @@ reload_run(struct answer to)
 	struct config *c;
 	struct buf text;
 	struct plan plan;
+	const char *wrong;
 	char why[4400];
 
 	buf_init(&text);
@@ -227,6 +229,14 @@ reload_run(struct answer to)
 		return;
 	}
 	c = reload_parse(buf_slice(&text), &plan, &faults);
+	wrong = c == NULL ? NULL : listeners_prepare(c->resolved);
+	if (wrong != NULL) {
+		fault_add(&faults, (struct doc_place){0}, "listeners", "%s",
+		    wrong);
+		plan_fini(&plan);
+		config_free(c);
+		c = NULL;
+	}
 	if (c == NULL) {
 		faults_log(&faults);
 		answer_faults(to, &faults);

@@ -85,7 +85,7 @@ struct listener {
 	char *protocol;		/* "admin" for ours */
 	char *transport;
 	char *bind;
-	char *options;		/* JSON */
+	char *options;		/* JSON, with keys in it */
 	int fd;
 };
 
@@ -103,6 +103,7 @@ struct tree {
 	struct child *children;
 	struct listener *listeners;
 	size_t listener_count;
+	uint32_t listener_ids;		/* given out so far */
 	uint64_t started_ms;		/* monotonic */
 	uint64_t incarnation;
 	uint64_t sessions;		/* the last child.session */
@@ -144,10 +145,19 @@ void complaints_clear(struct child *c);
 /* ---- wire.c ---------------------------------------------------------- */
 /* Sends a new process its setup, listeners and links. */
 void wire_child(struct child *c, struct json_object *config);
+/* Tells those who serve it that it is there, has changed, or is gone. */
+void wire_listener(const struct listener *l, bool is_gone);
 
 /* ---- listener.c ------------------------------------------------------ */
 /* Opens every listener of the configuration; the reason on failure. */
 const char *listeners_open(void);
+/*
+ * Those of a new configuration: sockets are opened and files read before
+ * anything is changed. Returns the reason on failure; after success call
+ * listeners_commit, which also passes on what the files say now.
+ */
+const char *listeners_prepare(struct json_object *config);
+void listeners_commit(void);
 void listeners_close(void);
 
 /* ---- data.c ---------------------------------------------------------- */

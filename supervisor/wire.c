@@ -69,24 +69,51 @@ wire_setup(struct child *c, struct json_object *config)
 	link_put_fds(c->link, IPC_SETUP, &m, fds, c->marker == -1 ? 2 : 3);
 }
 
+static bool
+is_served_by(const struct listener *l, const struct child *c)
+{
+	const char *protocol = c->kind == KIND_ADMIN ? "admin" : c->protocol;
+
+	return protocol != NULL && strcmp(l->protocol, protocol) == 0;
+}
+
+static void
+wire_listener_to(struct child *c, const struct listener *l)
+{
+	union ipc_any m = {.listener = {
+	    .id = l->id,
+	    .protocol = slice_str(l->protocol),
+	    .transport = slice_str(l->transport),
+	    .bind = slice_str(l->bind),
+	    .options = slice_str(l->options)}};
+
+	link_put_fds(c->link, IPC_LISTENER, &m, &l->fd, 1);
+}
+
 static void
 wire_listeners(struct child *c)
 {
-	const char *protocol = c->kind == KIND_ADMIN ? "admin" : c->protocol;
 	const struct listener *l;
-	union ipc_any m;
 
 	for (l = tree.listeners; l < tree.listeners + tree.listener_count;
-	    l++) {
-		if (protocol == NULL || strcmp(l->protocol, protocol) != 0)
+	    l++)
+		if (is_served_by(l, c))
+			wire_listener_to(c, l);
+}
+
+void
+wire_listener(const struct listener *l, bool is_gone)
+{
+	struct child *c;
+
+	for (c = tree.children; c != NULL; c = c->next) {
+		if (!child_is_linked(c) || !is_served_by(l, c))
 			continue;
-		m.listener = (struct ipc_listener){
-		    .id = l->id,
-		    .protocol = slice_str(l->protocol),
-		    .transport = slice_str(l->transport),
-		    .bind = slice_str(l->bind),
-		    .options = slice_str(l->options)};
-		link_put_fds(c->link, IPC_LISTENER, &m, &l->fd, 1);
+		if (is_gone)
+			link_put_listener_gone(c->link,
+			    &(struct ipc_listener_gone){.id = l->id});
+		else
+			wire_listener_to(c, l);
 	}
 }
 

@@ -5,6 +5,7 @@
 #include "acceptor/mqtt/router.h"
 #include "acceptor/mqtt/subscribe.h"
 #include "acceptor/mqtt/wheel.h"
+#include "acceptor/transport.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -34,7 +35,6 @@ client_accept(int fd, uint32_t listener)
 {
 	struct client *c;
 
-	(void)listener;
 	if (mqtt.stats.connections >= mqtt.limits.max_connections) {
 		log_limited(LOG_WARN, "connection refused: there are %u, "
 		    "the most that limits.max_connections allows",
@@ -44,6 +44,8 @@ client_accept(int fd, uint32_t listener)
 	}
 	c = mem_zalloc(1, sizeof(*c));
 	roster_add(c);
+	c->listener = (uint16_t)listener;
+	c->transport = transport_new(endpoint_find(listener));
 	c->max_packet = UINT32_MAX;
 	c->receive_max = UINT16_MAX;
 	c->seen_s = clients_now_s();
@@ -146,8 +148,8 @@ client_end(struct client *c, enum mqtt_reason reason, bool is_abrupt)
 	flow_free(c);
 	if (is_known && !router_disconnect(c))
 		c->state = CLIENT_GONE;
-	if (!is_abrupt && c->out != NULL)
-		io_write(c);
+	if (!is_abrupt && c->io.fd != -1)
+		io_end(c, reason == MQTT_SUCCESS);
 	if (c->io.fd == -1)
 		return;
 	if (is_abrupt || reason == MQTT_SUCCESS)
@@ -336,7 +338,12 @@ client_address(const struct client *c, char *text, size_t cap)
 	socklen_t len = sizeof(ss);
 	char host[INET6_ADDRSTRLEN];
 
-	snprintf(text, cap, "%s", "unknown");
+	const char *named = c->transport == NULL ? NULL :
+	    transport_address(c->transport);
+
+	snprintf(text, cap, "%s", named == NULL ? "unknown" : named);
+	if (named != NULL)
+		return;
 	if (c->io.fd == -1 ||
 	    getpeername(c->io.fd, (struct sockaddr *)&ss, &len) == -1)
 		return;
@@ -350,5 +357,7 @@ client_address(const struct client *c, char *text, size_t cap)
 
 		inet_ntop(AF_INET6, &in->sin6_addr, host, sizeof(host));
 		snprintf(text, cap, "[%s]:%u", host, ntohs(in->sin6_port));
+	} else if (ss.ss_family == AF_UNIX) {
+		snprintf(text, cap, "unix");
 	}
 }

@@ -4,6 +4,8 @@
 #include "acceptor/mqtt/packets.h"
 #include "acceptor/mqtt/pool.h"
 #include "acceptor/mqtt/router.h"
+#include "acceptor/transport.h"
+#include "base/log.h"
 
 #include <errno.h>
 #include <sys/socket.h>
@@ -12,6 +14,8 @@
 #define READ_SIZE (256u << 10)
 /* While messages cannot be handed on, little is taken from each client. */
 #define READ_SIZE_HELD (16u << 10)
+/* Of a transport: what it decodes fits beside what was left. */
+#define READ_SIZE_CODED (64u << 10)
 #define WRITE_SOON (128u << 10)	/* written at once from here on */
 #define STOP_AT (256u << 10)	/* unwritten, where reading rests */
 #define RESUME_ROUNDS 4
@@ -27,6 +31,7 @@ static struct {
 	size_t heavy;		/* clients with something waiting */
 	size_t input_bytes;	/* of packets gathered in their own buffers */
 	uint8_t read_buffer[READ_SIZE];
+	uint8_t coded[READ_SIZE_CODED];
 } io;
 
 void
@@ -80,6 +85,17 @@ client_added(struct client *c)
 		io_write(c);
 }
 
+/* Bytes for the kernel: encoded first where there is a transport. */
+static struct buf *
+client_wire(struct client *c)
+{
+	if (c->transport == NULL)
+		return c->out;
+	if (c->out != NULL)
+		transport_send(c->transport, c->out);
+	return transport_wire(c->transport);
+}
+
 void
 client_weigh(struct client *c)
 {
@@ -108,7 +124,12 @@ client_allowance(size_t most)
 size_t
 client_unwritten(const struct client *c)
 {
-	return c->is_writing && c->out != NULL ? buf_len(c->out) : 0;
+	size_t n = c->out == NULL ? 0 : buf_len(c->out);
+
+	if (!c->is_writing)
+		return 0;
+	return c->transport == NULL ? n :
+	    n + buf_len(transport_wire(c->transport));
 }
 
 static void
@@ -130,22 +151,23 @@ client_drained(struct client *c)
 void
 io_write(struct client *c)
 {
+	struct buf *wire = c->io.fd == -1 ? NULL : client_wire(c);
 	ssize_t n;
 
-	if (c->out == NULL || c->io.fd == -1)
+	if (wire == NULL)
 		return;
-	n = write(c->io.fd, buf_data(c->out), buf_len(c->out));
+	n = write(c->io.fd, buf_data(wire), buf_len(wire));
 	if (n == -1 && errno != EAGAIN && errno != EINTR) {
 		client_break(c);
 		return;
 	}
 	if (n > 0) {
 		mqtt.stats.bytes_sent_total += (uint64_t)n;
-		buf_consume(c->out, (size_t)n);
+		buf_consume(wire, (size_t)n);
 		if (c->is_writing)
 			c->seen_s = clients_now_s();
 	}
-	if (buf_len(c->out) == 0) {
+	if (buf_len(wire) == 0) {
 		client_drained(c);
 		return;
 	}
@@ -154,8 +176,21 @@ io_write(struct client *c)
 		client_weigh(c);
 		io_update(c);
 	}
-	if (buf_len(c->out) > STOP_AT)
+	if (buf_len(wire) > STOP_AT)
 		client_stop(c, STOP_OUTPUT);
+}
+
+void
+io_end(struct client *c, bool is_good)
+{
+	if (c->transport == NULL) {
+		io_write(c);
+		return;
+	}
+	if (c->out != NULL)
+		transport_send(c->transport, c->out);
+	transport_end(c->transport, is_good);
+	io_write(c);
 }
 
 /* ---- input -------------------------------------------------------------- */
@@ -186,6 +221,55 @@ input_reserve(struct client *c, size_t n)
 	p = buf_reserve(c->in, n);
 	io.input_bytes += input_weight(c);
 	return p;
+}
+
+/*
+ * A read by way of the transport. Nothing for the protocol is as if nothing
+ * had come; its end comes to light when what was before it is handled.
+ */
+static ssize_t
+client_receive_coded(struct client *c, uint8_t *p, size_t room)
+{
+	size_t most = router_is_open() ? READ_SIZE_CODED : READ_SIZE_HELD;
+	ssize_t n = read(c->io.fd, io.coded, most);
+	size_t got;
+
+	if (n <= 0)
+		return n;
+	got = transport_receive(c->transport, slice_of(io.coded, (size_t)n),
+	    p, room);
+	if (!c->is_writing && buf_len(transport_wire(c->transport)) > 0)
+		client_mark(c);
+	if (got > 0)
+		return (ssize_t)got;
+	errno = EAGAIN;
+	return -1;
+}
+
+static inline ssize_t
+client_receive(struct client *c, uint8_t *p, size_t room)
+{
+	return c->transport == NULL ? read(c->io.fd, p, room) :
+	    client_receive_coded(c, p, room);
+}
+
+/* After its last bytes; what it is told still leaves. */
+static void
+client_check_transport(struct client *c)
+{
+	const char *why;
+	char address[64];
+
+	if (c->io.fd == -1 || c->state >= CLIENT_CLOSING ||
+	    !transport_is_ended(c->transport))
+		return;
+	why = transport_problem(c->transport);
+	if (why != NULL) {
+		mqtt.stats.transport_errors_total++;
+		client_address(c, address, sizeof(address));
+		log_limited(LOG_INFO, "connection of %s: %s", address, why);
+	}
+	client_close(c, MQTT_UNSPECIFIED_ERROR);
 }
 
 void
@@ -275,7 +359,7 @@ client_read_large(struct client *c)
 		client_fail(c, MQTT_QUOTA_EXCEEDED);
 		return;
 	}
-	n = read(c->io.fd, p, READ_SIZE / 2);
+	n = client_receive(c, p, READ_SIZE / 2);
 	if (n <= 0) {
 		client_read_failed(c, n);
 		return;
@@ -302,7 +386,8 @@ client_read(struct client *c)
 		memcpy(p, buf_data(c->in), left);
 	if (room > READ_SIZE - left)
 		room = READ_SIZE - left;
-	n = read(c->io.fd, p + left, room);
+	n = client_receive(c, p + left, c->transport == NULL ? room :
+	    READ_SIZE - left);
 	if (n <= 0) {
 		client_read_failed(c, n);
 		return;
@@ -347,6 +432,8 @@ on_io(struct ev_loop *loop, ev_io *w, int events)
 		client_discard(c);
 	else if (c->stop == 0)
 		client_read(c);
+	if (c->transport != NULL)
+		client_check_transport(c);
 }
 
 bool
@@ -386,6 +473,7 @@ io_release(struct client *c)
 {
 	input_put(c);
 	pool_put(&c->out);
+	transport_free(c->transport);
 	if (c->is_heavy)
 		io.heavy--;
 }

@@ -18,6 +18,8 @@ void io_release(struct client *c);
 void io_update(struct client *c);
 /* Writes what there is, as far as the kernel takes it. */
 void io_write(struct client *c);
+/* Writes the same, and the transport's last words. */
+void io_end(struct client *c, bool is_good);
 /* Is there something to read that we did not look at? */
 bool io_has_unread(const struct client *c);
 /* The end of a turn; true when there is more to do at once. */

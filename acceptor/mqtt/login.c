@@ -5,6 +5,7 @@
 #include "acceptor/mqtt/subscribe.h"
 #include "acceptor/mqtt/translate.h"
 #include "acceptor/mqtt/wheel.h"
+#include "acceptor/transport.h"
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/props.h"
@@ -36,6 +37,25 @@ connect_check(const struct mqtt_connect *m)
 	return MQTT_SUCCESS;
 }
 
+/* What a certificate or a key proves goes before what a CONNECT says. */
+static bool
+username_prove(struct client *c)
+{
+	struct buf name;
+	bool is_proved;
+
+	if (c->transport == NULL)
+		return false;
+	buf_init(&name);
+	is_proved = transport_identity(c->transport, &name);
+	if (is_proved) {
+		c->username = bytes_dup(buf_slice(&name));
+		c->username_len = (uint16_t)buf_len(&name);
+	}
+	buf_fini(&name);
+	return is_proved;
+}
+
 static void
 identity_set(struct client *c, const struct mqtt_connect *m)
 {
@@ -50,7 +70,8 @@ identity_set(struct client *c, const struct mqtt_connect *m)
 	}
 	c->id = bytes_dup(id);
 	c->id_len = (uint16_t)id.len;
-	if (slice_is_null(m->user_name))
+	c->has_identity = username_prove(c);
+	if (c->has_identity || slice_is_null(m->user_name))
 		return;
 	c->username = bytes_dup(m->user_name);
 	c->username_len = (uint16_t)m->user_name.len;

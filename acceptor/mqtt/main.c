@@ -1,10 +1,14 @@
-/* acceptor-mqtt - MQTT 3.1, 3.1.1 and 5.0 over TCP. */
+/* acceptor-mqtt - MQTT 3.1, 3.1.1 and 5.0. */
+#include "acceptor/endpoint.h"
 #include "acceptor/listener.h"
 #include "acceptor/mqtt/client.h"
 #include "acceptor/mqtt/router.h"
 #include "acceptor/mqtt/shutdown.h"
+#include "base/log.h"
 #include "ipc/proc.h"
 
+#include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 static void
@@ -28,10 +32,38 @@ on_link(enum ipc_kind kind, const char *name, uint64_t incarnation, int fd)
 		close(fd);
 }
 
+/* What is wrong with it stands in status until it is mended. */
+static void
+listener_complain(const struct ipc_listener *l, struct endpoint *e,
+    const char *why)
+{
+	char key[32], reason[600];
+
+	if (why[0] == '\0' && !e->is_complaining)
+		return;
+	e->is_complaining = why[0] != '\0';
+	snprintf(key, sizeof(key), "listener.%u", l->id);
+	snprintf(reason, sizeof(reason), "listener %.*s: %s",
+	    SLICE_ARG(l->bind), why);
+	if (e->is_complaining)
+		log_error("%s", reason);
+	proc_degraded(key, e->is_complaining ? reason : NULL);
+}
+
 static void
 on_listener(const struct ipc_listener *l, int fd)
 {
-	listener_open(proc_loop(), l->id, fd, client_accept);
+	char *transport = slice_dup(l->transport), why[256] = "";
+	struct endpoint *e = endpoint_set(l->id, transport, l->options, why,
+	    sizeof(why));
+
+	free(transport);
+	listener_complain(l, e, why);
+	/* With good options from before, those go on. */
+	if (e->is_good)
+		listener_open(proc_loop(), l->id, fd, client_accept);
+	else
+		close(fd);
 }
 
 static void

@@ -106,8 +106,11 @@ struct will {
 	struct buf bytes;
 };
 
+struct transport;
+
 struct client {
 	ev_io io;
+	struct transport *transport;	/* NULL: plain */
 	uint64_t conn;
 	uint64_t epoch;
 	uint64_t session;	/* of the router, 0: clean */
@@ -129,12 +132,14 @@ struct client {
 	uint16_t id_len, username_len;
 	uint16_t receive_max;
 	uint16_t keep_alive;
+	uint16_t listener;
 	uint8_t version;
 	uint8_t state;		/* enum client_state */
 	uint8_t stop;		/* STOP_* */
 	bool is_dirty, is_resuming, is_writing;
 	bool is_heavy;		/* counted in clients_heavy */
 	bool clean_start, is_id_assigned;
+	bool has_identity;	/* username was proved by certificate or key */
 	bool wants_will;	/* when it closes without a DISCONNECT */
 	bool has_expiry;	/* its DISCONNECT changed expiry_s */
 	uint8_t reason;		/* it closed with */

@@ -85,7 +85,7 @@ ws_take_header(struct ws_reader *r, const uint8_t *p, size_t len)
 	uint64_t n = ws_payload_len(p);
 	enum ws_status status;
 
-	if ((p[0] & BITS_RESERVED) != 0 || (p[1] & BIT_MASK) == 0)
+	if ((p[0] & BITS_RESERVED) != 0)
 		return WS_PROTOCOL_ERROR;
 	if ((status = ws_check_opcode(r, opcode, is_final)) != 0)
 		return status;
@@ -197,6 +197,9 @@ ws_read(struct ws_reader *r, uint8_t *p, size_t n, size_t *used,
 		return WS_MORE;
 	}
 	if (!r->has_header) {
+		/* Without its mask the header ends sooner. */
+		if (n >= 2 && (p[1] & BIT_MASK) == 0)
+			return ws_fail(event, WS_PROTOCOL_ERROR);
 		len = ws_header_len(p, n);
 		if (len == 0)
 			return WS_MORE;

@@ -125,7 +125,9 @@ Test(config, empty_text_is_the_embedded_default)
 
 	expect_json(c->resolved, "/listeners", "[{\"protocol\":\"mqtt\","
 	    "\"transport\":\"tcp\",\"bind\":\"127.0.0.1:1883\","
-	    "\"path\":\"/mqtt\",\"tls\":{}}]");
+	    "\"path\":\"/mqtt\",\"max_message_size\":16777216,"
+	    "\"proxy_protocol\":false,\"tls\":{\"verify\":\"none\","
+	    "\"identity\":\"none\",\"min_version\":\"1.2\"}}]");
 	expect_json(c->resolved, "/admin/http", "\"127.0.0.1:18080\"");
 	expect_json(c->resolved, "/data", "\"./data\"");
 	expect_json(c->resolved, "/store/fsync", "\"group\"");
@@ -186,8 +188,8 @@ Test(config, what_is_not_built_is_refused)
 	expect_faults("listeners: [{protocol: nats, bind: \"127.0.0.1:1\"}]",
 	    "listeners[0].protocol: `nats` is not built "
 	    "(line 1, column 24)\n");
-	expect_faults("listeners: [{protocol: mqtt, transport: ws, "
-	    "bind: \"127.0.0.1:1\"}]", "listeners[0].transport: `ws` is not "
+	expect_faults("listeners: [{protocol: mqtt, transport: quic, "
+	    "bind: \"127.0.0.1:1\"}]", "listeners[0].transport: `quic` is not "
 	    "built (line 1, column 41)\n");
 	expect_faults("auth: { users_file: /etc/users }",
 	    "auth.users_file: not built (line 1, column 21)\n");
@@ -289,6 +291,32 @@ Test(config, public_listeners_need_a_word)
 	    "(line 1, column 71)\n"
 	    "listeners[2].bind: `1883` is not HOST:PORT "
 	    "(line 1, column 106)\n");
+}
+
+Test(config, transports_have_what_they_need)
+{
+	expect_faults("listeners: [{protocol: mqtt, transport: tls, "
+	    "bind: \"127.0.0.1:1\"}]", "listeners[0].tls.cert_file: is "
+	    "required (line 1, column 13)\n");
+	expect_faults("listeners: [{protocol: mqtt, transport: wss, "
+	    "bind: \"127.0.0.1:1\", tls: {cert_file: a}}]",
+	    "listeners[0].tls.key_file: is required: certificate and key go "
+	    "together (line 1, column 67)\n");
+	expect_faults("listeners: [{protocol: mqtt, transport: tls, "
+	    "bind: \"127.0.0.1:1\", tls: {cert_file: a, key_file: b, "
+	    "verify: required}}]", "listeners[0].tls.ca_file: is required "
+	    "where clients' certificates are verified "
+	    "(line 1, column 67)\n");
+	expect_faults("listeners: [{protocol: mqtt, transport: tls, "
+	    "bind: \"127.0.0.1:1\", tls: {psk_file: a, identity: cn}}]",
+	    "listeners[0].tls.identity: is taken from certificates, and "
+	    "tls.verify is none (line 1, column 96)\n");
+	expect_faults("listeners: [{protocol: mqtt, "
+	    "bind: \"127.0.0.1:1\", tls: {cert_file: a}}]",
+	    "listeners[0].tls.cert_file: goes with transport tls or wss "
+	    "(line 1, column 58)\n");
+	config_free(parse("listeners: [{protocol: mqtt, "
+	    "bind: \"unix:/run/mqtt.sock\"}]"));
 }
 
 Test(config, command_line_moves_listeners)
