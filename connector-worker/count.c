@@ -13,6 +13,7 @@ struct count {
 	struct follow *follow;
 	struct count_range *ranges;
 	size_t n, at;
+	bool is_told;
 	bool is_begun;			/* the range at `at` */
 	void (*done)(void *, const char *);
 	void *arg;
@@ -41,34 +42,39 @@ on_wait(struct ev_loop *loop, ev_timer *w, int events)
 	count_end(w->data, "the router did not tell the stream in time");
 }
 
-/* False: nothing more of this range. */
-static bool
-range_read(struct count_range *r, struct log_reader *reader)
+enum step { STEP_MORE, STEP_DONE, STEP_WAIT };
+
+static enum step
+range_read(struct count *c, struct count_range *r, struct follow_part *p)
 {
 	struct log_range gap;
 	struct record rec;
 
-	if (log_reader_offset(reader) >= r->to)
-		return false;
-	switch (log_reader_next(reader, &rec, &gap)) {
+	if (log_reader_offset(p->reader) >= r->to)
+		return STEP_DONE;
+	switch (log_reader_next(p->reader, &rec, &gap)) {
 	case LOG_READER_RECORD:
 		if (rec.offset >= r->to)
-			return false;
+			return STEP_DONE;
 		r->readable += topics_match(r->topics, rec.topic) ? 1 : 0;
-		return true;
+		return STEP_MORE;
 	case LOG_READER_DAMAGED:
 		if (gap.first >= r->to)
-			return false;
+			return STEP_DONE;
 		r->damaged += gap.records;
-		return true;
+		return STEP_MORE;
 	case LOG_READER_TRIMMED:
-		return true;
+		return STEP_MORE;
 	case LOG_READER_END:
+		return follow_more(c->follow, p, false) ? STEP_WAIT :
+		    STEP_DONE;
 	case LOG_READER_NEED_SEGMENT:
+		return follow_more(c->follow, p, true) ? STEP_WAIT :
+		    STEP_DONE;
 	case LOG_READER_FAILED:
 		break;
 	}
-	return false;
+	return STEP_DONE;
 }
 
 static bool
@@ -88,27 +94,36 @@ range_begin(struct count *c, struct count_range *r)
 	return true;
 }
 
-/* One record, or on to the next range; false: all is counted. */
-static bool
+/* One record, or on to the next range; DONE: all is counted. */
+static enum step
 count_step(struct count *c)
 {
 	struct count_range *r;
 	struct follow_part *p;
+	enum step step;
 
 	if (c->at == c->n)
-		return false;
+		return STEP_DONE;
 	r = &c->ranges[c->at];
-	if (!c->is_begun && !range_begin(c, r)) {
-		c->at++;
-		return true;
-	}
-	c->is_begun = true;
 	p = follow_part_find(c->follow, r->partition);
-	if (p != NULL && range_read(r, p->reader))
-		return true;
+	if (!c->is_begun)
+		c->is_begun = range_begin(c, r);
+	step = c->is_begun && p != NULL ? range_read(c, r, p) : STEP_DONE;
+	if (step != STEP_DONE)
+		return step;
 	c->is_begun = false;
 	c->at++;
-	return true;
+	return STEP_MORE;
+}
+
+static void
+count_wait(struct count *c, void (*cb)(struct ev_loop *, ev_timer *, int),
+    double seconds)
+{
+	ev_timer_stop(worker.sink.loop, &c->timer);
+	ev_timer_init(&c->timer, cb, seconds, 0.);
+	c->timer.data = c;
+	ev_timer_start(worker.sink.loop, &c->timer);
 }
 
 static void
@@ -118,31 +133,35 @@ on_step(struct ev_loop *loop, ev_timer *w, int events)
 	struct count *c = w->data;
 	unsigned i;
 
+	(void)loop;
 	(void)events;
 	do {
 		for (i = 0; i < 64; i++)
-			if (!count_step(c)) {
+			switch (count_step(c)) {
+			case STEP_MORE:
+				break;
+			case STEP_DONE:
 				count_end(c, NULL);
+				return;
+			case STEP_WAIT:
+				count_wait(c, on_wait, WAIT_S);
 				return;
 			}
 	} while (clock_mono_us() < until);
-	ev_timer_set(w, STEP_PAUSE_S, 0.);
-	ev_timer_start(loop, w);
+	count_wait(c, on_step, STEP_PAUSE_S);
 }
 
+/* Told for the first time, or further segments have come. */
 static void
 count_is_told(struct follow *f, bool is_new)
 {
 	struct count *c = follow_arg(f);
 
-	if (!is_new)
-		return;
-	ev_timer_stop(worker.sink.loop, &c->timer);
-	c->at = 0;
-	c->is_begun = false;
-	ev_timer_init(&c->timer, on_step, 0., 0.);
-	c->timer.data = c;
-	ev_timer_start(worker.sink.loop, &c->timer);
+	/* Made anew meanwhile: what was counted is of the old one. */
+	if (is_new && c->is_told)
+		c->at = c->n;
+	c->is_told = true;
+	count_wait(c, on_step, 0.);
 }
 
 static void
@@ -158,8 +177,7 @@ count_is_missing(struct follow *f)
 	struct count *c = follow_arg(f);
 
 	c->at = c->n;
-	count_is_told(f, true);
-	c->at = c->n;
+	count_wait(c, on_step, 0.);
 }
 
 static const struct follow_ops ops = {count_is_told, count_ignores,
@@ -180,9 +198,7 @@ count_start(struct count_range *ranges, size_t n,
 	c->n = n;
 	c->done = done;
 	c->arg = arg;
-	ev_timer_init(&c->timer, on_wait, WAIT_S, 0.);
-	c->timer.data = c;
-	ev_timer_start(worker.sink.loop, &c->timer);
+	count_wait(c, on_wait, WAIT_S);
 	c->follow = follow_new(worker.sink.loop, next_id++, worker.stream,
 	    false, &ops, c);
 	return c;

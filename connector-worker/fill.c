@@ -149,7 +149,14 @@ part_read(struct part *p, struct follow_part *fp, uint64_t now_ms)
 		part_take_range(p, &range, false, now_ms);
 		return true;
 	case LOG_READER_END:
+		follow_more(worker.follow, fp, false);
+		break;
 	case LOG_READER_NEED_SEGMENT:
+		if (!follow_more(worker.follow, fp, true))
+			log_limited(LOG_WARN, "%s: stream %s, partition %u: "
+			    "the router has no segment for offset %llu",
+			    worker.name, worker.stream, p->number,
+			    (unsigned long long)range.first);
 		break;
 	case LOG_READER_FAILED:
 		log_limited(LOG_ERROR, "%s: stream %s, partition %u, offset "

@@ -194,6 +194,9 @@ flow_wants(const struct flow *f)
 {
 	if (f->is_down && f->waiting_count > 0)
 		return false;
+	/* What an aggregate gathers is bounded by memory alone. */
+	if (f->caps->aggregates)
+		return f->memory < WINDOW_BYTES + f->d->max_bytes;
 	return f->waiting_count < f->d->in_flight + 1 &&
 	    f->waiting_count + f->started_count <
 	    2 * f->d->in_flight + WINDOW_EXTRA &&
@@ -426,7 +429,8 @@ batch_may_start(struct flow *f, uint64_t now_ms)
 	/* An empty run only moves the offset. */
 	if (f->waiting->count == 0)
 		return true;
-	return f->active < f->d->in_flight && rate_allows(f, now_ms);
+	return (f->caps->aggregates || f->active < f->d->in_flight) &&
+	    rate_allows(f, now_ms);
 }
 
 static bool

@@ -63,14 +63,29 @@ pending_drop(struct follow *f)
 static void
 follow_ask(struct follow *f)
 {
+	struct ipc_batch from = {0};
+	struct follow_part *p;
+	size_t i;
+
 	f->is_current = false;
 	pending_drop(f);
 	ev_timer_stop(f->loop, &f->again);
 	if (router.link == NULL)
 		return;
+	for (i = 0; i < f->part_count; i++) {
+		p = &f->parts[i];
+		p->received = 0;
+		/* What was read is not needed; going back asks again. */
+		log_reader_forget(p->reader, log_reader_offset(p->reader));
+		ipc_add_partition_item(&from, &(struct ipc_partition_item){
+		    .partition = p->number,
+		    .log_start = log_reader_offset(p->reader)});
+	}
 	link_put_follow(router.link, &(struct ipc_follow){
 	    .id = f->id, .stream = slice_str(f->stream),
-	    .consumes = f->consumes ? 1 : 0});
+	    .consumes = f->consumes ? 1 : 0, .segments = FOLLOW_SEGMENTS,
+	    .from = ipc_batch_list(&from)});
+	buf_fini(&from.bytes);
 }
 
 static void
@@ -150,6 +165,21 @@ follow_part_find(const struct follow *f, uint32_t number)
 	return NULL;
 }
 
+/* There may be segments behind the newest one: where that ends is unknown. */
+static bool
+part_is_cut(const struct follow_part *p)
+{
+	return p->received >= FOLLOW_SEGMENTS &&
+	    p->newest < p->high_watermark;
+}
+
+static void
+part_tell_bounds(struct follow_part *p)
+{
+	log_reader_set_bounds(p->reader, p->log_start,
+	    part_is_cut(p) ? p->newest : p->high_watermark);
+}
+
 static void
 follow_add_segment(struct follow *f, uint32_t partition, uint64_t base,
     int fd)
@@ -162,6 +192,31 @@ follow_add_segment(struct follow *f, uint32_t partition, uint64_t base,
 	}
 	part_add_base(p, base);
 	log_reader_add_segment(p->reader, base, fd);
+	p->received++;
+	p->newest = base;
+	part_tell_bounds(p);
+}
+
+bool
+follow_more(struct follow *f, struct follow_part *p, bool is_missing)
+{
+	uint64_t at = log_reader_offset(p->reader);
+
+	if (!f->is_current)
+		return true;
+	if (!is_missing && (!part_is_cut(p) || at < p->newest))
+		return false;
+	if (p->asked_at == at + 1) {
+		/* Asked for here before, in vain: not at once again. */
+		if (is_missing && !ev_is_active(&f->again)) {
+			ev_timer_set(&f->again, ASK_AGAIN_S, 0.);
+			ev_timer_start(f->loop, &f->again);
+		}
+		return false;
+	}
+	p->asked_at = at + 1;
+	follow_ask(f);
+	return true;
 }
 
 static void
@@ -171,7 +226,7 @@ part_set_bounds(struct follow_part *p, const struct ipc_partition_item *item)
 
 	p->log_start = item->log_start;
 	p->high_watermark = item->high_watermark;
-	log_reader_set_bounds(p->reader, p->log_start, p->high_watermark);
+	part_tell_bounds(p);
 	/* Bases below the log start mark nothing any more. */
 	while (gone < p->base_count && p->bases[gone] < p->log_start)
 		gone++;

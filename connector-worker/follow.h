@@ -6,6 +6,10 @@
  * second while its stream does not exist. Its readers and what they know
  * stay until the stream comes back as another incarnation.
  *
+ * However long a stream is, only FOLLOW_SEGMENTS of a partition are open:
+ * who has read them asks for more (follow_more). The reader is told a
+ * watermark not beyond the last of them, as its end is not known yet.
+ *
  * Architecture, section 3.
  */
 #ifndef CONNECTOR_WORKER_FOLLOW_H
@@ -18,10 +22,15 @@ struct follow_part {
 	uint32_t number;
 	struct log_reader *reader;
 	uint64_t log_start, high_watermark;
+	unsigned received;		/* segments since it was asked */
+	uint64_t newest;		/* base offset of the last one */
+	uint64_t asked_at;		/* offset + 1 where more were asked for */
 	/* Base offsets of the segments, rising. */
 	uint64_t *bases;
 	size_t base_count, base_cap;
 };
+
+#define FOLLOW_SEGMENTS 4
 
 struct follow;
 
@@ -51,6 +60,11 @@ size_t follow_parts(const struct follow *f);
 struct follow_part *follow_part(const struct follow *f, size_t i);
 struct follow_part *follow_part_find(const struct follow *f,
     uint32_t number);
+/*
+ * The reader of this part is at its end, or lacks a segment (is_missing).
+ * True: further segments are on their way; following() is called then.
+ */
+bool follow_more(struct follow *f, struct follow_part *p, bool is_missing);
 /* The largest base offset b with after < b <= offset; 0 if there is none. */
 uint64_t follow_part_base(const struct follow_part *p, uint64_t after,
     uint64_t offset);

@@ -18,6 +18,8 @@
 #define STOP_RESERVE_MS 500
 #define TURNS_MAX 16
 #define TRIM_AFTER_MS 1000
+#define UNLINKED_SHOWN_MS 5000
+#define UNLINKED_MAX_MS 30000
 
 struct worker worker;
 
@@ -47,6 +49,11 @@ state_of(const char **reason, char *text, size_t size)
 	if (*reason != NULL)
 		return "unavailable";
 	*reason = "";
+	if (worker.unlinked_ms != 0 &&
+	    clock_mono_ms() >= worker.unlinked_ms + UNLINKED_SHOWN_MS) {
+		*reason = "no link to the router";
+		return "unavailable";
+	}
 	if (!worker.is_missing)
 		return "running";
 	snprintf(text, size, "stream %s does not exist", worker.stream);
@@ -343,6 +350,42 @@ worker_stop_when_done(uint64_t now_ms)
 	proc_exit(0);
 }
 
+/*
+ * A router that dies comes back with a new link at once. One that does not
+ * come may have been ended by a broken frame: a new process gets another.
+ */
+static void
+link_check(uint64_t now_ms)
+{
+	if (router_is_attached()) {
+		if (worker.unlinked_ms != 0) {
+			worker.unlinked_ms = 0;
+			worker_show_state();
+		}
+		return;
+	}
+	if (worker.unlinked_ms == 0)
+		worker.unlinked_ms = now_ms;
+	if (now_ms < worker.unlinked_ms + UNLINKED_SHOWN_MS)
+		return;
+	worker_show_state();
+	if (now_ms < worker.unlinked_ms + UNLINKED_MAX_MS ||
+	    worker.is_stopping)
+		return;
+	log_error("%s: no link to the router", worker.name);
+	commit_now();
+	proc_exit(1);
+}
+
+static uint64_t
+link_due(void)
+{
+	if (worker.unlinked_ms == 0)
+		return UINT64_MAX;
+	return worker.unlinked_ms + (strcmp(worker.state, "running") == 0 ?
+	    UNLINKED_SHOWN_MS : UNLINKED_MAX_MS);
+}
+
 /* A second after the last work, memory that work needed is given back. */
 static void
 memory_trim(uint64_t now_ms, bool has_moved)
@@ -358,7 +401,7 @@ memory_trim(uint64_t now_ms, bool has_moved)
 static void
 timer_set(uint64_t now_ms)
 {
-	uint64_t due = flow_due(worker.flow), at[6];
+	uint64_t due = flow_due(worker.flow), at[7];
 	size_t i;
 
 	at[0] = fill_due();
@@ -368,7 +411,8 @@ timer_set(uint64_t now_ms)
 	    worker.probe_until_ms;
 	at[4] = worker.is_stopping ? worker.stop_at_ms : UINT64_MAX;
 	at[5] = worker.trim_at_ms == 0 ? UINT64_MAX : worker.trim_at_ms;
-	for (i = 0; i < 6; i++)
+	at[6] = link_due();
+	for (i = 0; i < 7; i++)
 		if (at[i] < due)
 			due = at[i];
 	ev_timer_stop(proc_loop(), &worker.timer);
@@ -416,8 +460,11 @@ worker_turn(void)
 	commit_turn(now.mono_ms, !has_moved &&
 	    flow_under_way(worker.flow) == 0);
 	replay_check(now.mono_ms);
+	if (has_worked && flow_under_way(worker.flow) == 0)
+		marker_write(worker.flow);
 	worker_stop_when_done(now.mono_ms);
 	memory_trim(now.mono_ms, has_worked);
+	link_check(now.mono_ms);
 	ev_now_update(proc_loop());
 	timer_set(clock_mono_ms());
 	if (has_moved)

@@ -55,6 +55,7 @@ struct worker {
 	bool is_stopping;
 	bool is_missing;		/* the stream */
 	uint64_t stop_at_ms;
+	uint64_t unlinked_ms;		/* since there is no router, or 0 */
 	uint64_t probe_until_ms;
 	/* Commit. */
 	struct batch *settled, **settled_tail;	/* as they settled */

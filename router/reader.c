@@ -16,6 +16,8 @@
 
 struct told {
 	uint64_t start, high;
+	uint64_t from;		/* the reader has what is below */
+	uint32_t left;		/* descriptors that it still takes */
 };
 
 struct reader {
@@ -70,8 +72,13 @@ put_segment(struct reader *r, struct log_partition *p, uint64_t base_offset)
 	union ipc_any m = {.segment = {.id = r->id,
 			       .partition = log_partition_index(p),
 			       .base_offset = base_offset}};
-	int fd = log_segment_open(p, base_offset);
+	struct told *told = &r->told[log_partition_index(p)];
+	int fd;
 
+	/* It asks again for what comes after the last one that it got. */
+	if (told->left == 0)
+		return;
+	fd = log_segment_open(p, base_offset);
 	if (fd == -1) {
 		log_error("%s: segment %llu: %s", r->stream->name,
 		    (unsigned long long)base_offset, strerror(errno));
@@ -79,15 +86,20 @@ put_segment(struct reader *r, struct log_partition *p, uint64_t base_offset)
 	}
 	link_put_fds(r->sender->link, IPC_SEGMENT, &m, &fd, 1);
 	close(fd);
+	told->left--;
 }
 
 static void
 put_segments(struct reader *r, struct log_partition *p)
 {
-	struct log_segment seg;
+	uint64_t from = r->told[log_partition_index(p)].from;
+	struct log_segment seg, next;
+	size_t i;
 
-	for (size_t i = 0; log_segment_get(p, i, &seg); i++)
-		put_segment(r, p, seg.base_offset);
+	for (i = 0; log_segment_get(p, i, &seg); i++)
+		if (!log_segment_get(p, i + 1, &next) ||
+		    next.base_offset > from)
+			put_segment(r, p, seg.base_offset);
 }
 
 /* Adds the partitions that moved since they were told; all at first. */
@@ -97,8 +109,10 @@ gather_marks(struct reader *r, bool all, struct ipc_batch *items)
 	for (uint32_t i = 0; i < r->stream->partitions; i++) {
 		struct log_partition *p =
 		    log_stream_partition(r->stream->log, i);
-		struct told now = {log_start(p), log_high_watermark(p)};
+		struct told now = r->told[i];
 
+		now.start = log_start(p);
+		now.high = log_high_watermark(p);
 		if (!all && now.start == r->told[i].start &&
 		    now.high == r->told[i].high)
 			continue;
@@ -140,6 +154,20 @@ put_watermark(struct reader *r)
 
 /* ---- what processes ask ------------------------------------------------- */
 
+static void
+reader_window(struct reader *r, const struct ipc_follow *m)
+{
+	struct ipc_list from = m->from;
+	struct ipc_partition_item item;
+	uint32_t i;
+
+	for (i = 0; i < r->stream->partitions; i++)
+		r->told[i].left = m->segments == 0 ? UINT32_MAX : m->segments;
+	while (ipc_next_partition_item(&from, &item) == 1)
+		if (item.partition < r->stream->partitions)
+			r->told[item.partition].from = item.log_start;
+}
+
 void
 reader_follow(struct sender *s, const struct ipc_follow *m)
 {
@@ -159,6 +187,7 @@ reader_follow(struct sender *s, const struct ipc_follow *m)
 	r->stream = st;
 	r->id = m->id;
 	r->consumes = m->consumes != 0;
+	reader_window(r, m);
 	LIST_INSERT_HEAD(&readers.list, r, entry);
 	LIST_INSERT_HEAD(&st->readers, r, of_stream);
 	put_following(r);

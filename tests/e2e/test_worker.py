@@ -153,6 +153,51 @@ def test_expired_unread(new_tree, tmp_path):
     assert any("retention" in r for r in tree.status()["reasons"])
 
 
+def test_more_segments_than_descriptors(new_tree, tmp_path):
+    """A stream is read through a few descriptors, however long it is."""
+    path = tmp_path / "out.log"
+    tree = new_tree({"store": {"segment_size": "1MiB"},
+                     "streams": {"t": {"topics": ["t/#"], "partitions": 2}},
+                     }).start()
+    for k in range(4):
+        publish(tree, 700, topic="t/%d" % k, size=20000)
+    segments = sum(len(os.listdir(os.path.join(tree.data, "streams", "t", p)))
+                   for p in "01")
+    assert segments > 45
+    tree.create_connector("f", "file", {"path": str(path)},
+                          limits={"open_files": 40}, **FOLLOW)
+    row = tree.wait_drained("f", count=2800)
+    assert row["unaccounted"] == 0 and len(compare.lines(path)) == 2800
+    # Restarted at its end, and once more from the beginning.
+    tree.kill_and_wait("worker")
+    publish(tree, 5, start=2800)
+    assert tree.wait_drained("f", count=2805)["unaccounted"] == 0
+    tree.cli("connector", "pause", "f")
+    tree.cli("connector", "reset", "f", "--to", "earliest")
+    tree.cli("connector", "resume", "f")
+    row = tree.wait_drained("f", count=5610)
+    assert row["unaccounted"] == 0 and len(compare.lines(path)) == 5610
+
+
+def test_crash_marker(new_tree, tmp_path):
+    """A crash of the worker's own making is noted with what was under way;
+    a kill is not."""
+    tree = new_tree({"streams": {"t": {"topics": ["t/#"]}},
+                     "connectors": {"f": file_connector(
+                         tmp_path / "out.log")}}).start()
+    publish(tree, 3)
+    tree.wait_drained("f")
+    tree.kill_and_wait("worker")
+    bulkhead.wait_for(lambda: tree.show("f")["state"] == "running")
+    shown = tree.show("f")
+    assert shown["marker"]["crashes"] == 0
+    assert shown["last_exit"]["own_crash"] is False
+    tree.kill("worker", 11)
+    bulkhead.wait_for(
+        lambda: (tree.show("f").get("last_exit") or {}).get("own_crash"),
+        what="the crash to be known")
+
+
 def refuse_odd(target):
     """The n-th record is refused while n is odd and the door is shut."""
     def answer(request):
