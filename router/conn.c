@@ -21,6 +21,7 @@ static struct {
 	struct due expiring;	/* sessions, by id */
 	struct conn_limits limits;
 	char *protocols[PROTOCOLS_MAX];
+	uint64_t opened;
 } conns;
 
 void
@@ -33,6 +34,12 @@ size_t
 conns_count(void)
 {
 	return conns.by_client.count;
+}
+
+uint64_t
+conns_opened(void)
+{
+	return conns.opened;
 }
 
 struct conn *
@@ -131,6 +138,7 @@ conn_new(struct sender *home, const struct ipc_connect *m, uint64_t epoch)
 	    .has_username = !slice_is_null(m->username),
 	};
 	texts_put(c, m);
+	conns.opened++;
 	map_add(&home->conns, map_hash_u64(c->number), c);
 	map_add(&conns.by_client, map_hash(conn_client(c)), c);
 	return c;

@@ -64,6 +64,7 @@ const char *conn_protocol(const struct conn *c);
 #define REASON_ADMINISTRATIVE 0x98
 
 size_t conns_count(void);
+uint64_t conns_opened(void);	/* since the start */
 struct conn *conns_next(size_t *i);
 struct conn *conn_find(const struct sender *home, uint64_t number);
 struct conn *conn_by_client(struct slice client_id);

@@ -7,24 +7,47 @@
 #include "router/compact.h"
 #include "router/conn.h"
 #include "router/delivery.h"
+#include "router/publish.h"
 #include "router/reader.h"
 #include "router/retained.h"
 #include "router/sender.h"
 #include "router/wanted.h"
 #include "router/will.h"
 
+#include <malloc.h>
 #include <string.h>
 
 #define TICK_S 0.2
 #define TICKS_PER_RETENTION 25		/* 5 s */
 #define TICKS_PER_COMPACTION 5		/* 1 s */
+#define TICKS_PER_TRIM 10		/* 2 s */
+#define QUIET 100			/* messages or clients in that time */
 #define TICKS_PER_EXPIRY 300		/* 1 min */
 
 static struct {
 	ev_timer tick;
 	unsigned ticks;
 	bool is_up;
+	uint64_t seen;		/* how much was done when we looked last */
+	uint64_t trimmed;	/* and when memory was given back */
 } turn;
+
+/*
+ * A burst's buffers lie among what stays after it. Once it is over, what is
+ * free goes back to the system; while there is load it is needed again.
+ */
+static void
+give_memory_back(void)
+{
+	uint64_t now = publish_stats()->received + delivery_stats()->sent +
+	    conns_opened();
+
+	if (now - turn.seen < QUIET && now - turn.trimmed >= QUIET) {
+		malloc_trim(64 << 10);
+		turn.trimmed = now;
+	}
+	turn.seen = now;
+}
 
 /* Every tick a turn ends: commits that are due without traffic begin then. */
 static void
@@ -42,6 +65,8 @@ on_tick(struct ev_loop *loop, ev_timer *w, int events)
 		log_retention_run(commit_store(), now_ms);
 	if (turn.ticks % TICKS_PER_COMPACTION == 0)
 		compact_run();
+	if (turn.ticks % TICKS_PER_TRIM == 0)
+		give_memory_back();
 	compact_step();
 	if (turn.ticks % TICKS_PER_EXPIRY == 0)
 		retained_expire(now_ms);
