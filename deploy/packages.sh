@@ -9,8 +9,8 @@ libmosquitto-dev"
 
 test_packages="libcriterion-dev mosquitto mosquitto-clients python3
 python3-pytest python3-pytest-xdist python3-paho-mqtt python3-yaml
-python3-requests python3-psycopg2 postgresql-15 sqlite3 redis-server
-influxdb"
+python3-requests python3-psycopg2 postgresql-15 sqlite3 openssl zstd
+redis-server influxdb"
 
 fuzz_packages="clang-14 libclang-rt-14-dev"
 
