@@ -44,6 +44,9 @@ def new_tree(request, tmp_path):
         if failed:
             show(tree)
         elif bulkhead.SANITIZED:
+            # An ordered end: leaks are told at exit.
+            if tree.process and tree.process.poll() is None:
+                tree.stop()
             log = tree.log() if os.path.exists(tree.log_file) else ""
             reports += [line for line in log.splitlines()
                         if "ERROR: AddressSanitizer" in line

@@ -15,6 +15,7 @@ import compare
 from mqtt_raw import (Closed, Conn, PUBCOMP, PUBREC, PUBREL, Publisher,
                       Subscriber, ack_packet, publish_packet)
 
+pytestmark = pytest.mark.sanitize
 EXPIRY = b"\x11" + struct.pack(">I", 3600)
 
 

@@ -11,6 +11,7 @@ import bulkhead
 import servers
 from mqtt_raw import Conn
 
+pytestmark = pytest.mark.sanitize
 STREAMS = {"t": {"topics": ["t/#"]}}
 QUICK = {"strategy": "dead_message_queue", "retry_total_times": 2,
          "wait_time_ms": 50, "max_wait_ms": 300}
