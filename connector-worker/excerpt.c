@@ -24,8 +24,8 @@ excerpt_add(struct buf *out, struct slice text, size_t max)
 	text = trimmed(text);
 	while (text.len > 0) {
 		size_t n = utf8_len(text);
-		bool is_plain = n > 1 ||
-		    (n == 1 && text.p[0] >= ' ' && text.p[0] != 0x7f);
+		bool is_plain =
+		    n > 1 || (n == 1 && text.p[0] >= ' ' && text.p[0] != 0x7f);
 
 		if (n == 0)
 			n = 1;

@@ -75,7 +75,7 @@ on_io(struct ev_loop *loop, struct ev_io *w, int revents)
 	struct http_loop *h = ((struct watch *)w->data)->http;
 	int running;
 	int what = (revents & EV_READ ? CURL_CSELECT_IN : 0) |
-	    (revents & EV_WRITE ? CURL_CSELECT_OUT : 0);
+		   (revents & EV_WRITE ? CURL_CSELECT_OUT : 0);
 
 	(void)loop;
 	curl_multi_socket_action(h->multi, w->fd, what, &running);
@@ -116,8 +116,9 @@ want_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *known)
 		curl_multi_assign(h->multi, fd, w);
 	}
 	ev_io_stop(h->loop, &w->io);
-	ev_io_set(&w->io, fd, (what & CURL_POLL_IN ? EV_READ : 0) |
-	    (what & CURL_POLL_OUT ? EV_WRITE : 0));
+	ev_io_set(&w->io, fd,
+	    (what & CURL_POLL_IN ? EV_READ : 0) |
+		(what & CURL_POLL_OUT ? EV_WRITE : 0));
 	ev_io_start(h->loop, &w->io);
 	return 0;
 }
@@ -151,8 +152,8 @@ http_loop_new(struct ev_loop *loop, long connections)
 	curl_multi_setopt(h->multi, CURLMOPT_SOCKETDATA, h);
 	curl_multi_setopt(h->multi, CURLMOPT_TIMERFUNCTION, want_timer);
 	curl_multi_setopt(h->multi, CURLMOPT_TIMERDATA, h);
-	curl_multi_setopt(h->multi, CURLMOPT_MAX_TOTAL_CONNECTIONS,
-	    connections);
+	curl_multi_setopt(
+	    h->multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, connections);
 	curl_multi_setopt(h->multi, CURLMOPT_MAXCONNECTS, connections);
 	return h;
 }

@@ -23,8 +23,7 @@ void http_loop_free(struct http_loop *);
 
 /* What every transfer of ours needs: no signals, no proxy, no redirects. */
 CURL *http_loop_setup(void);
-void http_loop_add(struct http_loop *, CURL *easy, http_loop_done *,
-    void *arg);
+void http_loop_add(struct http_loop *, CURL *easy, http_loop_done *, void *arg);
 /* Ends a transfer without a callback; nothing if it is not under way. */
 void http_loop_remove(struct http_loop *, CURL *easy);
 

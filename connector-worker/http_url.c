@@ -47,7 +47,7 @@ check_authority(struct http_url *u)
 
 	if (s.len > 0 && memchr(s.p, '@', s.len) != NULL)
 		return "a login in the URL is not secret: use username and "
-		    "password";
+		       "password";
 	if (s.len > 0 && s.p[0] == '[') {
 		end = memchr(s.p, ']', s.len);
 		if (end == NULL)
@@ -83,7 +83,7 @@ http_url_check(struct slice prefix, bool is_whole, struct http_url *u)
 		n++;
 	if (n == s.len && !is_whole)
 		return "host and port must be fixed: a template may stand "
-		    "behind the / of the path only";
+		       "behind the / of the path only";
 	u->authority = slice_of(s.p, n);
 	u->rest = slice_of(s.p + n, s.len - n);
 	if (!http_url_is_plain(u->rest))

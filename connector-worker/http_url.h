@@ -11,10 +11,10 @@
 
 struct http_url {
 	bool is_https;
-	struct slice host;	/* without the brackets of an IPv6 address */
-	uint16_t port;		/* the scheme's own if none is written */
-	struct slice authority;	/* host and port as written */
-	struct slice rest;	/* path and query, may be empty */
+	struct slice host;      /* without the brackets of an IPv6 address */
+	uint16_t port;          /* the scheme's own if none is written */
+	struct slice authority; /* host and port as written */
+	struct slice rest;      /* path and query, may be empty */
 };
 
 /*
@@ -22,8 +22,8 @@ struct http_url {
  * there is none. NULL, or what is wrong with it: scheme, host and port must
  * be there, and a value may not come to stand in them.
  */
-const char *http_url_check(struct slice prefix, bool is_whole,
-    struct http_url *);
+const char *http_url_check(
+    struct slice prefix, bool is_whole, struct http_url *);
 
 /* The rest of a made URL: no "." or ".." as a segment, nothing a line ends. */
 bool http_url_is_plain(struct slice rest);

@@ -10,13 +10,13 @@
 #include <stdint.h>
 
 struct order_entry {
-	uint64_t order;		/* 0: empty */
+	uint64_t order; /* 0: empty */
 	void *value;
 };
 
 struct order_map {
 	struct order_entry *entries;
-	size_t size;		/* a power of two, 0: nothing yet */
+	size_t size; /* a power of two, 0: nothing yet */
 	size_t used;
 };
 

@@ -36,15 +36,15 @@ pg_table_add(struct pg_table *t, const char *name, const struct template *value)
 	struct pg_column *c;
 	char fault[128];
 
-	t->columns = mem_realloc(t->columns,
-	    (t->columns_len + 1) * sizeof(*t->columns));
+	t->columns =
+	    mem_realloc(t->columns, (t->columns_len + 1) * sizeof(*t->columns));
 	c = &t->columns[t->columns_len++];
 	*c = (struct pg_column){.name = mem_strdup(name), .value = value};
 	if (value == NULL) {
 		char *text = mem_printf("${%s}", name);
 
-		c->own_value = template_parse(slice_str(text), fault,
-		    sizeof(fault));
+		c->own_value =
+		    template_parse(slice_str(text), fault, sizeof(fault));
 		c->value = c->own_value;
 		free(text);
 	}
@@ -93,8 +93,8 @@ add_conflict(struct buf *b, const struct pg_table *t)
 		return;
 	buf_add_str(b, " ON CONFLICT (");
 	add_names(b, t, true);
-	for (size_t i = 0; t->conflict == PG_CONFLICT_UPDATE &&
-	    i < t->columns_len; i++) {
+	for (size_t i = 0;
+	     t->conflict == PG_CONFLICT_UPDATE && i < t->columns_len; i++) {
 		struct slice name = slice_str(t->columns[i].name);
 
 		if (t->columns[i].is_key)
@@ -138,7 +138,7 @@ void
 pg_statement_stage(struct buf *b, const struct pg_table *t)
 {
 	buf_add_str(b, "CREATE TEMPORARY TABLE bulkhead_stage "
-	    "ON COMMIT DELETE ROWS AS SELECT ");
+		       "ON COMMIT DELETE ROWS AS SELECT ");
 	add_names(b, t, false);
 	buf_addf(b, " FROM %s WITH NO DATA", t->name);
 }
@@ -230,8 +230,8 @@ pg_rows_add(struct pg_rows *r, const struct template *t,
 		time_translate(&r->text, at);
 	if (r->cells_len == r->cells_cap) {
 		r->cells_cap = r->cells_cap == 0 ? 256 : r->cells_cap * 2;
-		r->cells = mem_realloc(r->cells,
-		    r->cells_cap * sizeof(*r->cells));
+		r->cells =
+		    mem_realloc(r->cells, r->cells_cap * sizeof(*r->cells));
 	}
 	cell = &r->cells[r->cells_len++];
 	cell->at = at;
@@ -273,7 +273,7 @@ pg_rows_array(const struct pg_rows *r, size_t column, size_t first, size_t end,
     unsigned oid, struct buf *b)
 {
 	buf_add_be32(b, 1);
-	buf_add_be32(b, 1);	/* may hold NULLs */
+	buf_add_be32(b, 1); /* may hold NULLs */
 	buf_add_be32(b, oid);
 	buf_add_be32(b, (uint32_t)(end - first));
 	buf_add_be32(b, 1);
@@ -295,9 +295,11 @@ copy_add_text(struct buf *b, struct slice s)
 	size_t from = 0;
 
 	for (size_t i = 0; i < s.len; i++) {
-		const char *escape = s.p[i] == '\\' ? "\\\\" :
-		    s.p[i] == '\n' ? "\\n" : s.p[i] == '\r' ? "\\r" :
-		    s.p[i] == '\t' ? "\\t" : NULL;
+		const char *escape = s.p[i] == '\\'   ? "\\\\"
+				     : s.p[i] == '\n' ? "\\n"
+				     : s.p[i] == '\r' ? "\\r"
+				     : s.p[i] == '\t' ? "\\t"
+						      : NULL;
 
 		if (escape == NULL)
 			continue;
@@ -364,8 +366,8 @@ key_hash(const struct pg_rows *r, const struct pg_table *t, size_t row)
 }
 
 size_t
-pg_rows_distinct(const struct pg_rows *r, const struct pg_table *t,
-    size_t first, size_t end)
+pg_rows_distinct(
+    const struct pg_rows *r, const struct pg_table *t, size_t first, size_t end)
 {
 	uint64_t *seen;
 	size_t size = 16, row;

@@ -23,14 +23,14 @@ enum pg_conflict { PG_CONFLICT_ERROR, PG_CONFLICT_IGNORE, PG_CONFLICT_UPDATE };
 struct pg_column {
 	char *name;
 	const struct template *value;
-	struct template *own_value;	/* of a default column */
-	char *type;	/* what a text is cast to; NULL: not known yet */
-	unsigned oid;	/* of that type */
+	struct template *own_value; /* of a default column */
+	char *type;   /* what a text is cast to; NULL: not known yet */
+	unsigned oid; /* of that type */
 	bool is_key;
 };
 
 struct pg_table {
-	char *name;	/* as SQL */
+	char *name; /* as SQL */
 	enum pg_conflict conflict;
 	struct pg_column *columns;
 	size_t columns_len;
@@ -40,8 +40,8 @@ void pg_table_fini(struct pg_table *);
 /* Takes the columns away, the name stays. */
 void pg_table_clear(struct pg_table *);
 /* The value is a loan; NULL: "${NAME}". The column lives until clear. */
-struct pg_column *pg_table_add(struct pg_table *, const char *name,
-    const struct template *value);
+struct pg_column *pg_table_add(
+    struct pg_table *, const char *name, const struct template *value);
 struct pg_column *pg_table_find(const struct pg_table *, const char *name);
 
 /* INSERT of $1..$n arrays. */
@@ -61,7 +61,7 @@ struct pg_cell {
 /* Values of rows, row by row; reused by clear. */
 struct pg_rows {
 	size_t columns;
-	size_t n;	/* whole rows */
+	size_t n; /* whole rows */
 	struct buf text;
 	struct pg_cell *cells;
 	size_t cells_len, cells_cap;
@@ -86,13 +86,13 @@ struct slice pg_rows_get(const struct pg_rows *, size_t row, size_t column);
 void pg_rows_array(const struct pg_rows *, size_t column, size_t first,
     size_t end, unsigned oid, struct buf *);
 /* Rows [first, end) as COPY text; bytea columns in hex. */
-void pg_rows_copy(const struct pg_rows *, const struct pg_table *,
-    size_t first, size_t end, struct buf *);
+void pg_rows_copy(const struct pg_rows *, const struct pg_table *, size_t first,
+    size_t end, struct buf *);
 /*
  * The end of the longest run of rows from first on, before end, in which no
  * two have the same values in the key columns.
  */
-size_t pg_rows_distinct(const struct pg_rows *, const struct pg_table *,
-    size_t first, size_t end);
+size_t pg_rows_distinct(
+    const struct pg_rows *, const struct pg_table *, size_t first, size_t end);
 
 #endif

@@ -16,7 +16,7 @@
 /* Shared by the loop and one thread; whoever is last frees it. */
 struct resolve {
 	pthread_mutex_t lock;
-	bool is_done;		/* the thread has left its result */
+	bool is_done; /* the thread has left its result */
 	bool is_cancelled;
 	struct ev_async async;
 	struct ev_loop *loop;
@@ -24,7 +24,7 @@ struct resolve {
 	resolve_cb *cb;
 	void *arg;
 	struct buf addresses;
-	const char *error;	/* static text */
+	const char *error; /* static text */
 };
 
 bool
@@ -33,7 +33,7 @@ resolve_is_literal(const char *host)
 	struct in6_addr addr;
 
 	return host[0] == '/' || inet_pton(AF_INET, host, &addr) == 1 ||
-	    inet_pton(AF_INET6, host, &addr) == 1;
+	       inet_pton(AF_INET6, host, &addr) == 1;
 }
 
 static void
@@ -48,23 +48,23 @@ resolve_free(struct resolve *r)
 static void
 resolve_look_up(struct resolve *r)
 {
-	struct addrinfo hints = {.ai_socktype = SOCK_STREAM,
-	    .ai_flags = AI_ADDRCONFIG};
+	struct addrinfo hints = {
+	    .ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG};
 	struct addrinfo *found = NULL;
 	int rc = getaddrinfo(r->host, NULL, &hints, &found);
 	size_t n = 0;
 
 	if (rc != 0) {
-		r->error = rc == EAI_SYSTEM ? "the look-up failed"
-		    : gai_strerror(rc);
+		r->error =
+		    rc == EAI_SYSTEM ? "the look-up failed" : gai_strerror(rc);
 		return;
 	}
 	for (struct addrinfo *a = found; a != NULL && n < RESOLVE_MAX;
-	    a = a->ai_next) {
+	     a = a->ai_next) {
 		char text[INET6_ADDRSTRLEN + 16];
 
 		if (getnameinfo(a->ai_addr, a->ai_addrlen, text, sizeof(text),
-		    NULL, 0, NI_NUMERICHOST) != 0)
+			NULL, 0, NI_NUMERICHOST) != 0)
 			continue;
 		if (n++ > 0)
 			buf_add_u8(&r->addresses, ',');

@@ -23,8 +23,8 @@ bool resolve_is_literal(const char *host);
  */
 typedef void resolve_cb(const char *addresses, const char *error, void *arg);
 
-struct resolve *resolve_start(struct ev_loop *, const char *host, resolve_cb *,
-    void *arg);
+struct resolve *resolve_start(
+    struct ev_loop *, const char *host, resolve_cb *, void *arg);
 void resolve_cancel(struct resolve *);
 
 #endif

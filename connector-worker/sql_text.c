@@ -138,8 +138,8 @@ dollar_end(struct slice s, size_t i)
 {
 	size_t tag = i + 1;
 
-	while (tag < s.len && (isalnum(s.p[tag]) || s.p[tag] == '_' ||
-	    s.p[tag] >= 0x80))
+	while (tag < s.len &&
+	       (isalnum(s.p[tag]) || s.p[tag] == '_' || s.p[tag] >= 0x80))
 		tag++;
 	if (tag >= s.len || s.p[tag] != '$' ||
 	    (tag > i + 1 && isdigit(s.p[i + 1])))
@@ -159,8 +159,9 @@ opaque_end(struct slice s, size_t i)
 	bool is_word = i > 1 && (isalnum(s.p[i - 2]) || s.p[i - 2] == '_');
 
 	if (c == '\'')
-		return quoted_end(s, i, i > 0 && !is_word &&
-		    (s.p[i - 1] == 'E' || s.p[i - 1] == 'e'));
+		return quoted_end(s, i,
+		    i > 0 && !is_word &&
+			(s.p[i - 1] == 'E' || s.p[i - 1] == 'e'));
 	if (c == '"')
 		return quoted_end(s, i, false);
 	if (c == '-' && next == '-')
@@ -188,7 +189,7 @@ template_end(struct slice s, size_t i)
 		else if (is_fallback && c == '\\')
 			i++;
 		else if (!is_fallback && c == '[' && i + 1 < s.len &&
-		    s.p[i + 1] == '"')
+			 s.p[i + 1] == '"')
 			for (i += 2; i < s.len && s.p[i] != '"'; i++)
 				i += s.p[i] == '\\';
 	}
@@ -205,8 +206,8 @@ holds_template(struct slice s)
 }
 
 const char *
-sql_params_take(struct slice s, struct buf *out, struct slice *params,
-    size_t *count)
+sql_params_take(
+    struct slice s, struct buf *out, struct slice *params, size_t *count)
 {
 	*count = 0;
 	for (size_t i = 0; i < s.len;) {
@@ -216,7 +217,8 @@ sql_params_take(struct slice s, struct buf *out, struct slice *params,
 
 			if (holds_template(run))
 				return "has a template inside quotes or a "
-				    "comment: values are bound, write it bare";
+				       "comment: values are bound, write it "
+				       "bare";
 			buf_add_slice(out, run);
 			i = end;
 			continue;

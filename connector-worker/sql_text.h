@@ -24,11 +24,11 @@ void sql_name_add(struct buf *, struct slice name);
 const char *sql_table_add(struct buf *out, struct slice table);
 
 /*
- * Takes a statement that holds templates, ${...}, apart: out gets it with
- * $1, $2, ... in their places, params[i] the loan of what stood there, braces
- * included; params has room for SQL_PARAMS_MAX. The same template twice is two parameters: their types may differ.
- * NULL, or what is wrong: a template inside quotes or a comment, an end that is
- * missing, too many.
+ * Takes a statement that holds templates, ${...}, apart: out gets it with $1,
+ * $2, ... in their places, params[i] the loan of what stood there, braces
+ * included; params has room for SQL_PARAMS_MAX. The same template twice is
+ * two parameters: their types may differ. NULL, or what is wrong: a template
+ * inside quotes or a comment, an end that is missing, too many.
  */
 const char *sql_params_take(struct slice statement, struct buf *out,
     struct slice *params, size_t *count);

@@ -8,7 +8,7 @@ static size_t
 lane_columns(const struct lane *l)
 {
 	return l->pg->statement != NULL ? l->pg->params_len
-	    : l->table.columns_len;
+					: l->table.columns_len;
 }
 
 static bool
@@ -21,9 +21,10 @@ lane_add_row(struct lane *l, const struct record *rec, const char **why)
 	for (size_t i = 0; i < n; i++) {
 		bool is_sql = l->pg->statement != NULL;
 
-		if (!pg_rows_add(&l->rows, is_sql ? l->pg->params[i]
-		    : l->table.columns[i].value, in,
-		    is_sql ? l->oids[i] : l->table.columns[i].oid, why)) {
+		if (!pg_rows_add(&l->rows,
+			is_sql ? l->pg->params[i] : l->table.columns[i].value,
+			in, is_sql ? l->oids[i] : l->table.columns[i].oid,
+			why)) {
 			pg_rows_undo(&l->rows);
 			return false;
 		}
@@ -72,13 +73,14 @@ lane_send_arrays(struct lane *l, size_t first, size_t end)
 		buf_clear(b);
 		pg_rows_array(&l->rows, i, first, end,
 		    l->table.columns[i].oid == PG_OID_BYTEA ? PG_OID_BYTEA
-		    : PG_OID_TEXT, b);
+							    : PG_OID_TEXT,
+		    b);
 		values[i] = (const char *)buf_data(b);
 		lengths[i] = (int)buf_len(b);
 		formats[i] = 1;
 	}
-	(void)PQsendQueryPrepared(l->conn.pg, "row", (int)n, values, lengths,
-	    formats, 0);
+	(void)PQsendQueryPrepared(
+	    l->conn.pg, "row", (int)n, values, lengths, formats, 0);
 }
 
 static void
@@ -95,10 +97,10 @@ lane_send_row(struct lane *l, size_t row)
 		lengths[i] = (int)s.len;
 		/* A text with a NUL in it would be cut: as bytes it is not. */
 		formats[i] = l->oids[i] == PG_OID_BYTEA ||
-		    (s.p != NULL && memchr(s.p, '\0', s.len) != NULL);
+			     (s.p != NULL && memchr(s.p, '\0', s.len) != NULL);
 	}
-	(void)PQsendQueryPrepared(l->conn.pg, "row", (int)n, values, lengths,
-	    formats, 0);
+	(void)PQsendQueryPrepared(
+	    l->conn.pg, "row", (int)n, values, lengths, formats, 0);
 }
 
 void
@@ -112,8 +114,8 @@ lane_send_range(struct lane *l, size_t first, size_t end)
 		else {
 			/* One statement may not update a row twice. */
 			if (l->table.conflict == PG_CONFLICT_UPDATE)
-				stop = pg_rows_distinct(&l->rows, &l->table,
-				    first, end);
+				stop = pg_rows_distinct(
+				    &l->rows, &l->table, first, end);
 			lane_send_arrays(l, first, stop);
 		}
 		first = l->pg->statement != NULL ? stop + 1 : stop;
@@ -180,8 +182,8 @@ lane_send_copy(struct lane *l)
 	buf_trim(&l->text, 4u << 20);
 	buf_clear(&l->text);
 	pg_rows_copy(&l->rows, &l->table, 0, l->rows.n, &l->text);
-	pg_conn_copy(&l->conn, buf_cstr(&sql), buf_slice(&l->text), on_whole,
-	    l);
+	pg_conn_copy(
+	    &l->conn, buf_cstr(&sql), buf_slice(&l->text), on_whole, l);
 	buf_fini(&sql);
 }
 
@@ -195,8 +197,8 @@ lane_run_batch(struct lane *l)
 		return;
 	}
 	if (can_copy && l->table.conflict == PG_CONFLICT_UPDATE)
-		can_copy = pg_rows_distinct(&l->rows, &l->table, 0,
-		    l->rows.n) == l->rows.n;
+		can_copy = pg_rows_distinct(
+			       &l->rows, &l->table, 0, l->rows.n) == l->rows.n;
 	if (can_copy) {
 		lane_send_copy(l);
 		return;

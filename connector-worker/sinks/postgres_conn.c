@@ -35,8 +35,8 @@ pg_conn_close(struct pg_conn *c)
 
 /* libpq's texts have several lines; a status has one. */
 static void
-fault_set(struct pg_conn *c, enum pg_fault fault, const char *state,
-    const char *text)
+fault_set(
+    struct pg_conn *c, enum pg_fault fault, const char *state, const char *text)
 {
 	struct buf b;
 
@@ -124,8 +124,11 @@ void
 pg_conn_init(struct pg_conn *c, struct ev_loop *loop, const char *host,
     const char *const *names, const char *const *values, int timeout_ms)
 {
-	*c = (struct pg_conn){.loop = loop, .host = host, .names = names,
-	    .values = values, .timeout_ms = timeout_ms};
+	*c = (struct pg_conn){.loop = loop,
+	    .host = host,
+	    .names = names,
+	    .values = values,
+	    .timeout_ms = timeout_ms};
 	ev_init(&c->io, on_conn_io);
 	c->io.data = c;
 	ev_init(&c->timer, on_conn_timer);
@@ -138,8 +141,8 @@ static void
 on_notice(void *arg, const PGresult *result)
 {
 	(void)arg;
-	log_limited(LOG_DEBUG, "the server says: %s",
-	    PQresultErrorMessage(result));
+	log_limited(
+	    LOG_DEBUG, "the server says: %s", PQresultErrorMessage(result));
 }
 
 static void
@@ -208,8 +211,8 @@ conn_start(struct pg_conn *c, const char *addresses)
 		values[0] = hosts;
 	c->pg = PQconnectStartParams(c->names, values, 0);
 	if (c->pg == NULL || PQstatus(c->pg) == CONNECTION_BAD) {
-		conn_lost(c, PG_FAULT_LOST, c->pg == NULL ? "out of memory"
-		    : PQerrorMessage(c->pg));
+		conn_lost(c, PG_FAULT_LOST,
+		    c->pg == NULL ? "out of memory" : PQerrorMessage(c->pg));
 		return;
 	}
 	PQsetNoticeReceiver(c->pg, on_notice, NULL);
@@ -266,8 +269,8 @@ result_fault(struct pg_conn *c, const PGresult *r)
 static bool
 copy_send(struct pg_conn *c)
 {
-	int rc = PQputCopyData(c->pg, (const char *)c->copy.p,
-	    (int)c->copy.len);
+	int rc =
+	    PQputCopyData(c->pg, (const char *)c->copy.p, (int)c->copy.len);
 
 	if (rc == 0)
 		return true;
@@ -402,7 +405,7 @@ on_conn_io(struct ev_loop *loop, struct ev_io *w, int revents)
 	if (c->is_waiting)
 		conn_read(c);
 	else
-		(void)PQisBusy(c->pg);	/* takes notices off the buffer */
+		(void)PQisBusy(c->pg); /* takes notices off the buffer */
 	if (c->pg != NULL && c->is_up)
 		conn_flush(c);
 }

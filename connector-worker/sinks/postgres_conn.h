@@ -3,10 +3,10 @@
  * blocking.
  *
  * Work is done in steps: the owner queues commands with libpq's PQsend
- * functions in pipeline mode and waits, or sends a COPY; when the server has answered all of the step, or the time is over,
- * or the connection broke, the callback is called with `fault` set. A step
- * is over exactly once. After PG_FAULT_LOST and PG_FAULT_TIMEOUT the
- * connection is closed.
+ * functions in pipeline mode and waits, or sends a COPY; when the server has
+ * answered all of the step, or the time is over, or the connection broke, the
+ * callback is called with `fault` set. A step is over exactly once. After
+ * PG_FAULT_LOST and PG_FAULT_TIMEOUT the connection is closed.
  */
 #ifndef CONNECTOR_WORKER_SINKS_POSTGRES_CONN_H
 #define CONNECTOR_WORKER_SINKS_POSTGRES_CONN_H
@@ -18,8 +18,8 @@
 
 enum pg_fault {
 	PG_FAULT_NONE,
-	PG_FAULT_SQL,		/* the server refused; state is its code */
-	PG_FAULT_LOST,		/* no connection, or none any more */
+	PG_FAULT_SQL,  /* the server refused; state is its code */
+	PG_FAULT_LOST, /* no connection, or none any more */
 	PG_FAULT_TIMEOUT,
 };
 
@@ -32,22 +32,22 @@ typedef void pg_conn_cb(struct pg_conn *, void *arg);
 struct pg_conn {
 	struct ev_loop *loop;
 	/* Loans from open on: what to connect to, as libpq names it. */
-	const char *host;		/* to look up, or a literal */
-	const char *const *names;	/* NULL-terminated, with "hostaddr" */
+	const char *host;         /* to look up, or a literal */
+	const char *const *names; /* NULL-terminated, with "hostaddr" */
 	const char *const *values;
-	int timeout_ms;			/* of a step */
+	int timeout_ms; /* of a step */
 
-	PGconn *pg;			/* NULL: closed */
-	bool is_up;			/* connected and between steps or in one */
+	PGconn *pg; /* NULL: closed */
+	bool is_up; /* connected and between steps or in one */
 	bool is_waiting;
 	bool is_pipeline;
-	struct slice copy;		/* what a COPY still has to send */
-	bool has_copy;			/* the step is a COPY not sent yet */
-	bool is_copying;		/* the server waits for the data */
+	struct slice copy; /* what a COPY still has to send */
+	bool has_copy;     /* the step is a COPY not sent yet */
+	bool is_copying;   /* the server waits for the data */
 
 	enum pg_fault fault;
-	char state[6];			/* SQLSTATE or "" */
-	char text[512];			/* for people, on one line */
+	char state[6];  /* SQLSTATE or "" */
+	char text[512]; /* for people, on one line */
 	PGresult *results[PG_CONN_RESULTS];
 	size_t results_len;
 

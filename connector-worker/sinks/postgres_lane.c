@@ -144,7 +144,7 @@ on_probe(struct pg_conn *c, void *arg)
 {
 	struct lane *l = arg;
 	bool is_up = lane_verdict(l).outcome != SINK_UNAVAILABLE &&
-	    c->fault != PG_FAULT_TIMEOUT;
+		     c->fault != PG_FAULT_TIMEOUT;
 	char reason[600];
 
 	lane_end_probe(l, is_up, lane_reason(l, reason, sizeof(reason)));
@@ -187,15 +187,15 @@ void
 lane_init(struct lane *l, struct postgres *pg, int timeout_ms)
 {
 	l->pg = pg;
-	pg_conn_init(&l->conn, sink_loop(pg->sink), opt_string(pg->opts,
-	    "host"), pg->names, pg->values, timeout_ms);
+	pg_conn_init(&l->conn, sink_loop(pg->sink),
+	    opt_string(pg->opts, "host"), pg->names, pg->values, timeout_ms);
 	pg_rows_init(&l->rows);
 	buf_init(&l->text);
 	buf_init(&l->reasons);
 	l->oids = mem_zalloc(pg->params_len + 1, sizeof(*l->oids));
 	l->table.conflict = pg->table.conflict;
-	l->table.name = pg->statement == NULL ? mem_strdup(pg->table.name)
-	    : NULL;
+	l->table.name =
+	    pg->statement == NULL ? mem_strdup(pg->table.name) : NULL;
 }
 
 void

@@ -18,7 +18,7 @@
 #include "connector-worker/sql_text.h"
 
 #define POSTGRES_POOL_MAX 32
-#define RANGES_MAX 64	/* halves of halves: more than a size_t needs */
+#define RANGES_MAX 64 /* halves of halves: more than a size_t needs */
 
 struct range {
 	size_t first, end;
@@ -28,7 +28,7 @@ struct range {
 struct row_fault {
 	bool is_set;
 	enum sink_outcome outcome;
-	size_t reason;		/* where it stands in lane.reasons */
+	size_t reason; /* where it stands in lane.reasons */
 };
 
 enum job { JOB_NONE, JOB_BATCH, JOB_PROBE, JOB_TEST };
@@ -38,24 +38,24 @@ struct lane {
 	struct postgres *pg;
 	struct pg_conn conn;
 	bool is_prepared;
-	struct pg_table table;	/* of this connection's catalog look-up */
-	unsigned *oids;		/* of the parameters of `sql` */
+	struct pg_table table; /* of this connection's catalog look-up */
+	unsigned *oids;        /* of the parameters of `sql` */
 
 	enum job job;
 	struct sink_batch *batch;
 	struct pg_rows rows;
-	struct sink_record **records;	/* one per row */
+	struct sink_record **records; /* one per row */
 	size_t records_cap;
-	struct buf *arrays;	/* one per column */
+	struct buf *arrays; /* one per column */
 	size_t arrays_len;
-	struct buf text;	/* a statement or COPY data */
+	struct buf text; /* a statement or COPY data */
 
-	struct row_fault *faults;	/* one per row while it is split */
+	struct row_fault *faults; /* one per row while it is split */
 	struct buf reasons;
 	struct range ranges[RANGES_MAX];
 	size_t ranges_len;
-	struct range range;	/* under way */
-	bool must_roll_back;	/* the last range failed */
+	struct range range;  /* under way */
+	bool must_roll_back; /* the last range failed */
 };
 
 struct postgres {
@@ -65,8 +65,8 @@ struct postgres {
 	const char *values[20];
 	char port[8];
 	char *application;
-	struct pg_table table;	/* as the definition has it; no types */
-	char *statement;	/* `sql` with $1 ... */
+	struct pg_table table; /* as the definition has it; no types */
+	char *statement;       /* `sql` with $1 ... */
 	struct template **params;
 	size_t params_len;
 	bool uses_copy;
@@ -75,7 +75,7 @@ struct postgres {
 
 	struct lane lanes[POSTGRES_POOL_MAX];
 	size_t lanes_len;
-	struct lane prober;	/* a connection of its own: others may hang */
+	struct lane prober; /* a connection of its own: others may hang */
 	struct sink_batch **waiting;
 	size_t waiting_len, waiting_cap;
 };

@@ -13,19 +13,18 @@ lane_report(struct lane *l)
 	const struct buf *names = &l->text;
 
 	sink_found(sink, "server", "PostgreSQL %d.%d", v / 10000, v % 10000);
-	sink_found(sink, "tls", "%s",
-	    PQsslInUse(l->conn.pg) ? "yes" : "no");
+	sink_found(sink, "tls", "%s", PQsslInUse(l->conn.pg) ? "yes" : "no");
 	if (l->pg->statement == NULL) {
 		buf_clear(&l->text);
 		for (size_t i = 0; i < l->table.columns_len; i++)
 			buf_addf(&l->text, "%s%s %s", i > 0 ? ", " : "",
-			    l->table.columns[i].name,
-			    l->table.columns[i].type);
-		sink_found(sink, "columns", "%.*s",
-		    SLICE_ARG(buf_slice(names)));
+			    l->table.columns[i].name, l->table.columns[i].type);
+		sink_found(
+		    sink, "columns", "%.*s", SLICE_ARG(buf_slice(names)));
 	}
-	sink_found(sink, "delivery", "%s", postgres_is_exact(l->pg->opts)
-	    ? "effectively once" : "at least once");
+	sink_found(sink, "delivery", "%s",
+	    postgres_is_exact(l->pg->opts) ? "effectively once"
+					   : "at least once");
 	lane_end_test(l, true, NULL);
 }
 
@@ -37,17 +36,17 @@ on_prepared(struct pg_conn *c, void *arg)
 
 	if (c->fault != PG_FAULT_NONE) {
 		lane_reason(l, reason, sizeof(reason));
-		if (l->pg->statement != NULL &&
-		    strcmp(c->state, "42601") == 0)
+		if (l->pg->statement != NULL && strcmp(c->state, "42601") == 0)
 			sink_reject(l->pg->sink, "config.sql: %s", reason);
 		lane_fail(l, SINK_UNAVAILABLE, reason);
 		return;
 	}
 	for (size_t i = 0; l->pg->statement != NULL && i < l->pg->params_len;
-	    i++)
-		l->oids[i] = c->results_len > 0 &&
-		    PQnparams(c->results[0]) > (int)i
-		    ? PQparamtype(c->results[0], (int)i) : PG_OID_TEXT;
+	     i++)
+		l->oids[i] =
+		    c->results_len > 0 && PQnparams(c->results[0]) > (int)i
+			? PQparamtype(c->results[0], (int)i)
+			: PG_OID_TEXT;
 	l->is_prepared = true;
 	if (l->job == JOB_TEST)
 		lane_report(l);
@@ -60,8 +59,8 @@ static void
 lane_send_settings(struct lane *l)
 {
 	lane_command(l, "SELECT set_config(name, '5000', false) FROM "
-	    "pg_catalog.pg_settings WHERE name = "
-	    "'client_connection_check_interval'");
+			"pg_catalog.pg_settings WHERE name = "
+			"'client_connection_check_interval'");
 }
 
 static void
@@ -71,14 +70,13 @@ lane_prepare(struct lane *l)
 
 	buf_init(&sql);
 	if (l->pg->statement != NULL) {
-		(void)PQsendPrepare(l->conn.pg, "row", l->pg->statement, 0,
-		    NULL);
+		(void)PQsendPrepare(
+		    l->conn.pg, "row", l->pg->statement, 0, NULL);
 		(void)PQsendDescribePrepared(l->conn.pg, "row");
 		lane_send_settings(l);
 	} else {
 		pg_statement_insert(&sql, &l->table);
-		(void)PQsendPrepare(l->conn.pg, "row", buf_cstr(&sql), 0,
-		    NULL);
+		(void)PQsendPrepare(l->conn.pg, "row", buf_cstr(&sql), 0, NULL);
 	}
 	if (l->pg->uses_copy && l->table.conflict != PG_CONFLICT_ERROR) {
 		buf_clear(&sql);
@@ -98,8 +96,9 @@ lane_take_columns(struct lane *l, const PGresult *found)
 
 	pg_table_clear(&l->table);
 	for (size_t i = 0; i < want->columns_len; i++)
-		pg_table_add(&l->table, want->columns[i].name,
-		    want->columns[i].value)->is_key = want->columns[i].is_key;
+		pg_table_add(
+		    &l->table, want->columns[i].name, want->columns[i].value)
+		    ->is_key = want->columns[i].is_key;
 	for (int i = 0; i < rows; i++) {
 		const char *name = PQgetvalue(found, i, 0);
 		struct pg_column *c = pg_table_find(&l->table, name);
@@ -139,12 +138,15 @@ on_catalog(struct pg_conn *c, void *arg)
 	else if (l->table.columns_len == 0)
 		snprintf(reason, sizeof(reason),
 		    "no column of table %.250s is called like a field of the "
-		    "record: name them in columns", l->table.name);
+		    "record: name them in columns",
+		    l->table.name);
 	else if (opt_count(l->pg->opts, "key_columns") > 0 &&
-	    PQntuples(c->results[2]) == 0)
-		snprintf(reason, sizeof(reason), "table %.250s has no unique "
+		 PQntuples(c->results[2]) == 0)
+		snprintf(reason, sizeof(reason),
+		    "table %.250s has no unique "
 		    "index on exactly the key_columns: create one, or say "
-		    "on_conflict: error", l->table.name);
+		    "on_conflict: error",
+		    l->table.name);
 	else {
 		lane_prepare(l);
 		return;
@@ -195,10 +197,10 @@ lane_look_up(struct lane *l)
 	values[1] = (const char *)buf_data(&keys);
 	lengths[1] = (int)buf_len(&keys);
 	lane_send_settings(l);
-	(void)PQsendQueryParams(l->conn.pg, columns, 1, NULL, values, NULL,
-	    NULL, 0);
-	(void)PQsendQueryParams(l->conn.pg, uniques, 2, NULL, values, lengths,
-	    formats, 0);
+	(void)PQsendQueryParams(
+	    l->conn.pg, columns, 1, NULL, values, NULL, NULL, 0);
+	(void)PQsendQueryParams(
+	    l->conn.pg, uniques, 2, NULL, values, lengths, formats, 0);
 	buf_fini(&keys);
 	pg_conn_wait(&l->conn, on_catalog, l);
 }

@@ -67,18 +67,18 @@ split_pop(struct lane *l, struct range *range)
 }
 
 static void
-row_set(struct lane *l, size_t row, enum sink_outcome outcome,
-    const char *reason)
+row_set(
+    struct lane *l, size_t row, enum sink_outcome outcome, const char *reason)
 {
-	l->faults[row] = (struct row_fault){true, outcome,
-	    buf_len(&l->reasons)};
+	l->faults[row] =
+	    (struct row_fault){true, outcome, buf_len(&l->reasons)};
 	buf_add(&l->reasons, reason, strlen(reason) + 1);
 }
 
 /* A row that may come again holds back what may not overtake it. */
 static void
-row_fail(struct lane *l, size_t row, enum sink_outcome outcome,
-    const char *reason)
+row_fail(
+    struct lane *l, size_t row, enum sink_outcome outcome, const char *reason)
 {
 	uint64_t order = l->records[row]->order;
 

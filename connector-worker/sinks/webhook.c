@@ -18,73 +18,72 @@
 #define PROBE_MS 5000
 
 static const struct option options[] = {
-	{"url", OPTION_STRING, NULL, 8, 8192, NULL,
-	    OPTION_REQUIRED | OPTION_TEMPLATE,
-	    "where requests go; templates may stand in path and query, their "
-	    "values are percent-encoded",
-	    "请求地址；路径和查询部分可含模板，其值会做百分号编码"},
-	{"method", OPTION_ENUM, "post", 0, 0, "post|put|patch", 0,
-	    "method of the requests", "请求方法"},
-	{"headers", OPTION_MAP, NULL, 0, WEBHOOK_HEADERS_MAX, NULL,
-	    OPTION_TEMPLATE, "more header fields",
-	    "附加的请求头"},
-	{"body", OPTION_STRING, NULL, 1, 65536, NULL, OPTION_TEMPLATE,
-	    "body of a record; without it the record as JSON. Values are "
-	    "escaped as content_type needs it (JSON, XML, form); a single "
-	    "value such as ${payload} is taken as it is",
-	    "单条记录的请求体；缺省为 JSON 形式的记录。值按 content_type "
-	    "（JSON、XML、表单）转义；单独的值（如 ${payload}）原样发送"},
-	{"content_type", OPTION_STRING, "application/json", 1, 255, NULL, 0,
-	    "type of the body", "请求体类型"},
-	{"batch_mode", OPTION_ENUM, "single", 0, 0, "array|lines|single", 0,
-	    "single: a request for each record, with its id as "
-	    "Idempotency-Key; array: a JSON array of a batch; lines: a JSON "
-	    "value on each line",
-	    "single：每条记录一个请求，其 id 作为 Idempotency-Key；array："
-	    "一个批次为一个 JSON 数组；lines：每行一个 JSON 值"},
-	{"gzip", OPTION_BOOL, "false", 0, 0, NULL, 0,
-	    "compress bodies", "压缩请求体"},
-	{"timeout_ms", OPTION_INT, "5000", 1, 60000, NULL, 0,
-	    "how long a request may take, in milliseconds",
-	    "单个请求的最长时间（毫秒）"},
-	{"auth_type", OPTION_ENUM, "none", 0, 0, "none|basic|bearer|hmac", 0,
-	    "how requests show who sends them; hmac: " SIGNATURE
-	    ": sha256=HEX of the body as it is sent",
-	    "请求的身份验证方式；hmac：" SIGNATURE
-	    ": sha256=HEX，对实际发送的请求体计算"},
-	{"username", OPTION_STRING, NULL, 1, 255, NULL, 0,
-	    "user of auth_type basic", "basic 认证的用户名"},
-	{"password", OPTION_STRING, NULL, 0, 1024, NULL, OPTION_SECRET,
-	    "password of auth_type basic", "basic 认证的密码"},
-	{"bearer_token", OPTION_STRING, NULL, 1, 8192, NULL, OPTION_SECRET,
-	    "token of auth_type bearer", "bearer 认证的令牌"},
-	{"hmac_secret", OPTION_STRING, NULL, 1, 1024, NULL, OPTION_SECRET,
-	    "key of auth_type hmac", "hmac 认证的密钥"},
-	{"connections", OPTION_INT, "8", 1, WEBHOOK_CONNECTIONS_MAX, NULL, 0,
-	    "requests under way at once", "同时进行的请求数"},
-	{"http2", OPTION_BOOL, "true", 0, 0, NULL, 0,
-	    "speak HTTP/2 with an https target that can",
-	    "https 目标支持时使用 HTTP/2"},
-	{"tls", OPTION_OBJECT, NULL, 0, 0, NULL, 0,
-	    "encryption of the connection", "连接加密"},
-	{"tls.enable", OPTION_BOOL, "false", 0, 0, NULL, 0,
-	    "refuse a url that is not https", "拒绝非 https 的 url"},
-	{"tls.ca_file", OPTION_STRING, NULL, 1, 4096, NULL, 0,
-	    "certificates to trust; the system's without it",
-	    "受信任的证书；缺省为系统证书"},
-	{"tls.cert_file", OPTION_STRING, NULL, 1, 4096, NULL, 0,
-	    "our certificate", "客户端证书"},
-	{"tls.key_file", OPTION_STRING, NULL, 1, 4096, NULL, 0,
-	    "the key of our certificate", "客户端证书的私钥"},
-	{"tls.server_name", OPTION_STRING, NULL, 1, 255, NULL, 0,
-	    "name that the server's certificate must have, if not the url's",
-	    "服务器证书须包含的名称（与 url 中不同时）"},
-	{"tls.verify", OPTION_BOOL, "true", 0, 0, NULL, 0,
-	    "check the server's certificate", "校验服务器证书"},
+    {"url", OPTION_STRING, NULL, 8, 8192, NULL,
+	OPTION_REQUIRED | OPTION_TEMPLATE,
+	"where requests go; templates may stand in path and query, their "
+	"values are percent-encoded",
+	"请求地址；路径和查询部分可含模板，其值会做百分号编码"},
+    {"method", OPTION_ENUM, "post", 0, 0, "post|put|patch", 0,
+	"method of the requests", "请求方法"},
+    {"headers", OPTION_MAP, NULL, 0, WEBHOOK_HEADERS_MAX, NULL, OPTION_TEMPLATE,
+	"more header fields", "附加的请求头"},
+    {"body", OPTION_STRING, NULL, 1, 65536, NULL, OPTION_TEMPLATE,
+	"body of a record; without it the record as JSON. Values are "
+	"escaped as content_type needs it (JSON, XML, form); a single "
+	"value such as ${payload} is taken as it is",
+	"单条记录的请求体；缺省为 JSON 形式的记录。值按 content_type "
+	"（JSON、XML、表单）转义；单独的值（如 ${payload}）原样发送"},
+    {"content_type", OPTION_STRING, "application/json", 1, 255, NULL, 0,
+	"type of the body", "请求体类型"},
+    {"batch_mode", OPTION_ENUM, "single", 0, 0, "array|lines|single", 0,
+	"single: a request for each record, with its id as "
+	"Idempotency-Key; array: a JSON array of a batch; lines: a JSON "
+	"value on each line",
+	"single：每条记录一个请求，其 id 作为 Idempotency-Key；array："
+	"一个批次为一个 JSON 数组；lines：每行一个 JSON 值"},
+    {"gzip", OPTION_BOOL, "false", 0, 0, NULL, 0, "compress bodies",
+	"压缩请求体"},
+    {"timeout_ms", OPTION_INT, "5000", 1, 60000, NULL, 0,
+	"how long a request may take, in milliseconds",
+	"单个请求的最长时间（毫秒）"},
+    {"auth_type", OPTION_ENUM, "none", 0, 0, "none|basic|bearer|hmac", 0,
+	"how requests show who sends them; hmac: " SIGNATURE
+	": sha256=HEX of the body as it is sent",
+	"请求的身份验证方式；hmac：" SIGNATURE
+	": sha256=HEX，对实际发送的请求体计算"},
+    {"username", OPTION_STRING, NULL, 1, 255, NULL, 0,
+	"user of auth_type basic", "basic 认证的用户名"},
+    {"password", OPTION_STRING, NULL, 0, 1024, NULL, OPTION_SECRET,
+	"password of auth_type basic", "basic 认证的密码"},
+    {"bearer_token", OPTION_STRING, NULL, 1, 8192, NULL, OPTION_SECRET,
+	"token of auth_type bearer", "bearer 认证的令牌"},
+    {"hmac_secret", OPTION_STRING, NULL, 1, 1024, NULL, OPTION_SECRET,
+	"key of auth_type hmac", "hmac 认证的密钥"},
+    {"connections", OPTION_INT, "8", 1, WEBHOOK_CONNECTIONS_MAX, NULL, 0,
+	"requests under way at once", "同时进行的请求数"},
+    {"http2", OPTION_BOOL, "true", 0, 0, NULL, 0,
+	"speak HTTP/2 with an https target that can",
+	"https 目标支持时使用 HTTP/2"},
+    {"tls", OPTION_OBJECT, NULL, 0, 0, NULL, 0, "encryption of the connection",
+	"连接加密"},
+    {"tls.enable", OPTION_BOOL, "false", 0, 0, NULL, 0,
+	"refuse a url that is not https", "拒绝非 https 的 url"},
+    {"tls.ca_file", OPTION_STRING, NULL, 1, 4096, NULL, 0,
+	"certificates to trust; the system's without it",
+	"受信任的证书；缺省为系统证书"},
+    {"tls.cert_file", OPTION_STRING, NULL, 1, 4096, NULL, 0, "our certificate",
+	"客户端证书"},
+    {"tls.key_file", OPTION_STRING, NULL, 1, 4096, NULL, 0,
+	"the key of our certificate", "客户端证书的私钥"},
+    {"tls.server_name", OPTION_STRING, NULL, 1, 255, NULL, 0,
+	"name that the server's certificate must have, if not the url's",
+	"服务器证书须包含的名称（与 url 中不同时）"},
+    {"tls.verify", OPTION_BOOL, "true", 0, 0, NULL, 0,
+	"check the server's certificate", "校验服务器证书"},
 };
 
-static const char *const path_options[] = {"tls.ca_file", "tls.cert_file",
-    "tls.key_file", NULL};
+static const char *const path_options[] = {
+    "tls.ca_file", "tls.cert_file", "tls.key_file", NULL};
 
 /* --- the definition ------------------------------------------------------- */
 
@@ -92,21 +91,21 @@ static void
 validate_url(const struct sink_options *o, struct faults *faults)
 {
 	const struct template *t = opt_template(o, "url");
-	static const char *const files[] = {"tls.ca_file", "tls.cert_file",
-	    "tls.server_name"};
+	static const char *const files[] = {
+	    "tls.ca_file", "tls.cert_file", "tls.server_name"};
 	struct http_url u;
 	const char *wrong;
 
 	if (t == NULL)
 		return;
-	wrong = http_url_check(template_prefix(t), template_is_constant(t),
-	    &u);
+	wrong = http_url_check(template_prefix(t), template_is_constant(t), &u);
 	if (wrong != NULL) {
 		sink_fault(o, faults, "url", "%s", wrong);
 		return;
 	}
 	if (opt_bool(o, "tls.enable") && !u.is_https)
-		sink_fault(o, faults, "url", "is not https, and tls.enable "
+		sink_fault(o, faults, "url",
+		    "is not https, and tls.enable "
 		    "is set");
 	for (size_t i = 0; i < sizeof(files) / sizeof(*files); i++)
 		if (!u.is_https && opt_string(o, files[i]) != NULL)
@@ -125,9 +124,10 @@ validate_auth(const struct sink_options *o, struct faults *faults)
 		const char *name;
 		enum webhook_auth auth;
 	} needs[] = {
-		{"username", WEBHOOK_BASIC}, {"password", WEBHOOK_BASIC},
-		{"bearer_token", WEBHOOK_BEARER},
-		{"hmac_secret", WEBHOOK_HMAC},
+	    {"username", WEBHOOK_BASIC},
+	    {"password", WEBHOOK_BASIC},
+	    {"bearer_token", WEBHOOK_BEARER},
+	    {"hmac_secret", WEBHOOK_HMAC},
 	};
 	static const char *const names[] = {"none", "basic", "bearer", "hmac"};
 	int auth = opt_choice(o, "auth_type");
@@ -169,14 +169,14 @@ validate_headers(const struct sink_options *o, struct faults *faults)
 	static const struct {
 		const char *name, *why;
 	} ours[] = {
-		{"Content-Type", "is content_type's"},
-		{"Content-Length", "is made of the body"},
-		{"Content-Encoding", "is gzip's"},
-		{"Transfer-Encoding", "is not used"},
-		{"Connection", "is the connection's own"},
-		{"Host", "is made of the url"},
-		{"Idempotency-Key", "is the record's id"},
-		{SIGNATURE, "is auth_type hmac's"},
+	    {"Content-Type", "is content_type's"},
+	    {"Content-Length", "is made of the body"},
+	    {"Content-Encoding", "is gzip's"},
+	    {"Transfer-Encoding", "is not used"},
+	    {"Connection", "is the connection's own"},
+	    {"Host", "is made of the url"},
+	    {"Idempotency-Key", "is the record's id"},
+	    {SIGNATURE, "is auth_type hmac's"},
 	};
 
 	for (size_t i = 0; i < opt_count(o, "headers"); i++) {
@@ -187,13 +187,13 @@ validate_headers(const struct sink_options *o, struct faults *faults)
 			    "\"%s\" is no name of a header", name);
 		for (size_t j = 0; j < sizeof(ours) / sizeof(*ours); j++)
 			if (strcasecmp(name, ours[j].name) == 0)
-				sink_fault(o, faults, "headers", "%s %s",
-				    name, ours[j].why);
+				sink_fault(o, faults, "headers", "%s %s", name,
+				    ours[j].why);
 		if (strcasecmp(name, "Authorization") == 0 &&
 		    (opt_choice(o, "auth_type") == WEBHOOK_BASIC ||
-		    opt_choice(o, "auth_type") == WEBHOOK_BEARER))
-			sink_fault(o, faults, "headers",
-			    "%s is auth_type's", name);
+			opt_choice(o, "auth_type") == WEBHOOK_BEARER))
+			sink_fault(
+			    o, faults, "headers", "%s is auth_type's", name);
 	}
 }
 
@@ -269,10 +269,9 @@ url_prefix_make(struct webhook *hook, const struct http_url *u,
 
 	*connect_to = NULL;
 	if (name == NULL)
-		return mem_printf("%s://%.*s", scheme,
-		    SLICE_ARG(u->authority));
-	line = mem_printf("%s:%d:%s%.*s%s:%d", name, u->port,
-	    is_v6 ? "[" : "", SLICE_ARG(u->host), is_v6 ? "]" : "", u->port);
+		return mem_printf("%s://%.*s", scheme, SLICE_ARG(u->authority));
+	line = mem_printf("%s:%d:%s%.*s%s:%d", name, u->port, is_v6 ? "[" : "",
+	    SLICE_ARG(u->host), is_v6 ? "]" : "", u->port);
 	*connect_to = curl_slist_append(NULL, line);
 	free(line);
 	line = mem_printf("Host: %.*s", SLICE_ARG(u->authority));
@@ -332,18 +331,17 @@ easy_set_tls(CURL *easy, const struct sink_options *o)
 	bool verify = opt_bool(o, "tls.verify");
 	bool http2 = opt_bool(o, "http2");
 
-	(void)opt_bool(o, "tls.enable");	/* validate has seen to it */
+	(void)opt_bool(o, "tls.enable"); /* validate has seen to it */
 	if (ca != NULL)
 		curl_easy_setopt(easy, CURLOPT_CAINFO, ca);
 	if (cert != NULL)
 		curl_easy_setopt(easy, CURLOPT_SSLCERT, cert);
 	if (key != NULL)
 		curl_easy_setopt(easy, CURLOPT_SSLKEY, key);
-	curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER,
-	    (long)verify);
+	curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, (long)verify);
 	curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, verify ? 2L : 0L);
-	curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, http2
-	    ? (long)CURL_HTTP_VERSION_2TLS : (long)CURL_HTTP_VERSION_1_1);
+	curl_easy_setopt(easy, CURLOPT_HTTP_VERSION,
+	    http2 ? (long)CURL_HTTP_VERSION_2TLS : (long)CURL_HTTP_VERSION_1_1);
 	/* Rather wait for a connection that many share than open more. */
 	curl_easy_setopt(easy, CURLOPT_PIPEWAIT, (long)http2);
 }
@@ -358,10 +356,10 @@ easy_make(struct webhook *hook, struct slot *s)
 	easy_set_tls(easy, o);
 	if (hook->auth == WEBHOOK_BASIC) {
 		curl_easy_setopt(easy, CURLOPT_HTTPAUTH, (long)CURLAUTH_BASIC);
-		curl_easy_setopt(easy, CURLOPT_USERNAME,
-		    opt_string(o, "username"));
-		curl_easy_setopt(easy, CURLOPT_PASSWORD,
-		    opt_string(o, "password"));
+		curl_easy_setopt(
+		    easy, CURLOPT_USERNAME, opt_string(o, "username"));
+		curl_easy_setopt(
+		    easy, CURLOPT_PASSWORD, opt_string(o, "password"));
 	}
 	curl_easy_setopt(easy, CURLOPT_CONNECT_TO, hook->connect_to);
 	curl_easy_setopt(easy, CURLOPT_URL, hook->probe_url);
@@ -384,11 +382,11 @@ slot_make(struct webhook *hook, struct slot *s)
 	s->easy = easy_make(hook, s);
 	curl_easy_setopt(s->easy, CURLOPT_POST, 1L);
 	if (methods[method] != NULL)
-		curl_easy_setopt(s->easy, CURLOPT_CUSTOMREQUEST,
-		    methods[method]);
+		curl_easy_setopt(
+		    s->easy, CURLOPT_CUSTOMREQUEST, methods[method]);
 	if (s->fields_len > 0)
-		curl_easy_setopt(s->easy, CURLOPT_HTTPHEADER,
-		    &s->fields[0].node);
+		curl_easy_setopt(
+		    s->easy, CURLOPT_HTTPHEADER, &s->fields[0].node);
 	s->next_free = hook->free_slots;
 	hook->free_slots = s;
 }
@@ -403,8 +401,8 @@ prober_make(struct webhook *hook)
 	curl_easy_setopt(hook->prober, CURLOPT_FRESH_CONNECT, 1L);
 	curl_easy_setopt(hook->prober, CURLOPT_FORBID_REUSE, 1L);
 	if (hook->timeout_ms > PROBE_MS)
-		curl_easy_setopt(hook->prober, CURLOPT_TIMEOUT_MS,
-		    (long)PROBE_MS);
+		curl_easy_setopt(
+		    hook->prober, CURLOPT_TIMEOUT_MS, (long)PROBE_MS);
 }
 
 static void
@@ -426,8 +424,8 @@ url_make(struct webhook *hook)
 	(void)http_url_check(prefix, template_is_constant(hook->url), &u);
 	hook->url_prefix = url_prefix_make(hook, &u, &hook->connect_to);
 	hook->url_prefix_len = (size_t)(u.rest.p - prefix.p);
-	hook->probe_url = mem_printf("%s%.*s", hook->url_prefix,
-	    SLICE_ARG(u.rest));
+	hook->probe_url =
+	    mem_printf("%s%.*s", hook->url_prefix, SLICE_ARG(u.rest));
 	if (template_is_constant(hook->url))
 		hook->fixed_url = hook->probe_url;
 }
@@ -447,8 +445,7 @@ definition_take(struct webhook *hook)
 	hook->timeout_ms = (long)opt_int(o, "timeout_ms");
 	hook->id = template_parse(SLICE_LIT("${id}"), fault, sizeof(fault));
 	for (size_t i = 0; i < opt_count(o, "headers"); i++)
-		if (!template_is_constant(opt_value_template(o, "headers",
-		    i)))
+		if (!template_is_constant(opt_value_template(o, "headers", i)))
 			hook->has_header_templates = true;
 }
 
@@ -525,10 +522,10 @@ probe_report(struct webhook *hook, long status, bool is_up, const char *reason)
 		return;
 	}
 	if (status > 0)
-		sink_found(hook->sink, "answer", "HTTP status %ld to OPTIONS",
-		    status);
-	sink_tested(hook->sink, is_up && status != 401 && status != 403,
-	    reason);
+		sink_found(
+		    hook->sink, "answer", "HTTP status %ld to OPTIONS", status);
+	sink_tested(
+	    hook->sink, is_up && status != 401 && status != 403, reason);
 }
 
 static void
@@ -543,7 +540,7 @@ on_probe(CURL *easy, CURLcode result, void *arg)
 	(void)slot_outcome(&hook->probe_slot, easy, result, &reason);
 	curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
 	is_up = (result == CURLE_OK || hook->probe_slot.is_flooded) &&
-	    http_answer_is_up(status);
+		http_answer_is_up(status);
 	probe_report(hook, status, is_up, buf_cstr(&reason));
 	buf_fini(&reason);
 }
@@ -567,22 +564,22 @@ webhook_test(void *self)
 }
 
 const struct sink_type sink_type = {
-	.name = "webhook",
-	.help_en = "HTTP requests",
-	.help_zh = "HTTP 请求",
-	.options = options,
-	.option_count = sizeof(options) / sizeof(*options),
-	.caps = {
-		.orders = SINK_ORDER_KEY | SINK_ORDER_PARTITION |
-		    SINK_ORDER_NONE,
-		.bytes_max = 64u << 20,
-		.paths = path_options,
-		.ports = "fixed",
+    .name = "webhook",
+    .help_en = "HTTP requests",
+    .help_zh = "HTTP 请求",
+    .options = options,
+    .option_count = sizeof(options) / sizeof(*options),
+    .caps =
+	{
+	    .orders = SINK_ORDER_KEY | SINK_ORDER_PARTITION | SINK_ORDER_NONE,
+	    .bytes_max = 64u << 20,
+	    .paths = path_options,
+	    .ports = "fixed",
 	},
-	.validate = webhook_validate,
-	.open = webhook_open,
-	.send_batch = webhook_send_batch,
-	.probe = webhook_probe,
-	.test = webhook_test,
-	.close = webhook_close,
+    .validate = webhook_validate,
+    .open = webhook_open,
+    .send_batch = webhook_send_batch,
+    .probe = webhook_probe,
+    .test = webhook_test,
+    .close = webhook_close,
 };

@@ -19,8 +19,10 @@ request_new(struct webhook *hook, struct load *load,
 		hook->spare = r->next;
 	else
 		r = mem_alloc(sizeof(*r));
-	*r = (struct request){.of_load = load->requests, .load = load,
-	    .records = records, .count = count};
+	*r = (struct request){.of_load = load->requests,
+	    .load = load,
+	    .records = records,
+	    .count = count};
 	load->requests = r;
 	load->left++;
 	return r;
@@ -99,8 +101,8 @@ load_singles(struct webhook *hook, struct load *load)
 	struct sink_batch *batch = load->batch;
 
 	for (size_t i = 0; i < batch->count; i++) {
-		struct request *r = request_new(hook, load,
-		    &batch->records[i], 1);
+		struct request *r =
+		    request_new(hook, load, &batch->records[i], 1);
 		void **last;
 
 		if (batch->records[i]->order == 0) {
@@ -119,11 +121,11 @@ load_singles(struct webhook *hook, struct load *load)
 
 /* Groups while they are made: which record belongs to which. */
 struct grouping {
-	size_t *of_record;	/* its group, from 1; 0: refused */
-	size_t *sizes;		/* of a group, from 1 */
+	size_t *of_record; /* its group, from 1; 0: refused */
+	size_t *sizes;     /* of a group, from 1 */
 	size_t count;
 	size_t size_max;
-	struct order_map targets;	/* the last group of a target */
+	struct order_map targets; /* the last group of a target */
 };
 
 /*
@@ -151,8 +153,8 @@ group_add(struct webhook *hook, struct grouping *g, size_t i,
 }
 
 static bool
-record_target(struct webhook *hook, const struct record *rec,
-    uint64_t *target, const char **why)
+record_target(struct webhook *hook, const struct record *rec, uint64_t *target,
+    const char **why)
 {
 	struct buf text;
 	bool is_good;
@@ -204,9 +206,9 @@ load_groups(struct webhook *hook, struct load *load)
 	unsigned shift = batch->tries < 8 ? batch->tries * 3 : 24;
 	size_t n = batch->count;
 	struct grouping g = {
-		.of_record = mem_zalloc(n, sizeof(*g.of_record)),
-		.sizes = mem_zalloc(n + 1, sizeof(*g.sizes)),
-		.size_max = n >> shift > 0 ? n >> shift : 1,
+	    .of_record = mem_zalloc(n, sizeof(*g.of_record)),
+	    .sizes = mem_zalloc(n + 1, sizeof(*g.sizes)),
+	    .size_max = n >> shift > 0 ? n >> shift : 1,
 	};
 
 	for (size_t i = 0; i < n; i++) {
@@ -243,8 +245,7 @@ webhook_load(struct webhook *hook, struct sink_batch *batch)
 /* --- the end of a request ------------------------------------------------- */
 
 static void
-request_answer(struct request *r, enum sink_outcome outcome,
-    const char *reason)
+request_answer(struct request *r, enum sink_outcome outcome, const char *reason)
 {
 	for (size_t i = 0; i < r->count; i++)
 		sink_answer(r->records[i], outcome, reason);
@@ -299,8 +300,8 @@ static void
 request_split(struct webhook *hook, struct request *r)
 {
 	size_t half = r->count / 2;
-	struct request *second = request_new(hook, r->load,
-	    r->records + half, r->count - half);
+	struct request *second =
+	    request_new(hook, r->load, r->records + half, r->count - half);
 
 	r->count = half;
 	second->after = r->after;
@@ -320,8 +321,8 @@ request_over(struct webhook *hook, struct request *r)
 }
 
 static void
-request_end(struct webhook *hook, struct request *r,
-    enum sink_outcome outcome, const char *reason)
+request_end(struct webhook *hook, struct request *r, enum sink_outcome outcome,
+    const char *reason)
 {
 	if (outcome == SINK_REFUSED && r->count > 1) {
 		request_split(hook, r);
@@ -356,14 +357,15 @@ on_answer(CURL *easy, CURLcode result, void *arg)
 
 	buf_clear(&hook->scratch);
 	outcome = slot_outcome(s, easy, result, &hook->scratch);
-	if (outcome == SINK_UNAVAILABLE && curl_easy_getinfo(easy,
-	    CURLINFO_RETRY_AFTER, &wait_s) == CURLE_OK && wait_s > 0)
+	if (outcome == SINK_UNAVAILABLE &&
+	    curl_easy_getinfo(easy, CURLINFO_RETRY_AFTER, &wait_s) ==
+		CURLE_OK &&
+	    wait_s > 0)
 		webhook_hold(hook, (uint64_t)wait_s * 1000);
 	slot_release(s);
 	request_end(hook, r, outcome, buf_cstr(&hook->scratch));
 	webhook_pump(hook);
 }
-
 
 static void
 slot_start(struct slot *s, struct request *r)
@@ -384,7 +386,7 @@ void
 webhook_pump(struct webhook *hook)
 {
 	while (hook->ready != NULL && hook->free_slots != NULL &&
-	    !ev_is_active(&hook->pause)) {
+	       !ev_is_active(&hook->pause)) {
 		struct request *r = ready_pop(hook);
 		struct slot *s = hook->free_slots;
 

@@ -10,8 +10,8 @@
 #include <openssl/hmac.h>
 #include <stdio.h>
 
-#define ANSWER_KEPT 200			/* bytes of a body in a reason */
-#define ANSWER_MAX (256u << 10)		/* more than that is no answer */
+#define ANSWER_KEPT 200         /* bytes of a body in a reason */
+#define ANSWER_MAX (256u << 10) /* more than that is no answer */
 
 void
 slot_init(struct slot *s, struct webhook *hook)
@@ -39,21 +39,21 @@ slot_fini(struct slot *s)
 /* --- the URL -------------------------------------------------------------- */
 
 static bool
-webhook_url_add(struct webhook *hook, const struct record *rec,
-    struct buf *out, const char **why)
+webhook_url_add(struct webhook *hook, const struct record *rec, struct buf *out,
+    const char **why)
 {
 	size_t cut = hook->url_prefix_len;
 	struct buf *raw = &hook->scratch;
 
 	template_input_set(&hook->input, rec);
 	buf_clear(raw);
-	if (!template_render(hook->url, &hook->input, raw,
-	    template_escape_url, why))
+	if (!template_render(
+		hook->url, &hook->input, raw, template_escape_url, why))
 		return false;
 	buf_add_str(out, hook->url_prefix);
 	buf_add(out, buf_data(raw) + cut, buf_len(raw) - cut);
-	if (!http_url_is_plain(slice_of(buf_data(raw) + cut,
-	    buf_len(raw) - cut))) {
+	if (!http_url_is_plain(
+		slice_of(buf_data(raw) + cut, buf_len(raw) - cut))) {
 		*why = "the url would have a segment . or ..";
 		return false;
 	}
@@ -83,10 +83,10 @@ field_render(struct field *f, struct template_input *in, const char **why)
 	at = buf_len(&f->line);
 	if (!template_render(f->value, in, &f->line, NULL, why))
 		return false;
-	if (!field_check(slice_of(buf_data(&f->line) + at,
-	    buf_len(&f->line) - at))) {
+	if (!field_check(
+		slice_of(buf_data(&f->line) + at, buf_len(&f->line) - at))) {
 		*why = "a header would have a line break or control "
-		    "character";
+		       "character";
 		return false;
 	}
 	if (buf_len(&f->line) == at) {
@@ -123,8 +123,8 @@ webhook_target_add(struct webhook *hook, const struct record *rec,
 		const struct template *t = s->fields[i].value;
 
 		buf_add_u8(out, '\n');
-		if (t != NULL && !template_render(t, &hook->input, out, NULL,
-		    why))
+		if (t != NULL &&
+		    !template_render(t, &hook->input, out, NULL, why))
 			return false;
 	}
 	return true;
@@ -153,11 +153,11 @@ add_single(struct webhook *hook, struct buf *out, const char **why)
 	struct slice text;
 
 	if (hook->mode == WEBHOOK_SINGLE)
-		return template_value(hook->body, &hook->input, out, &kind,
-		    why);
+		return template_value(
+		    hook->body, &hook->input, out, &kind, why);
 	buf_clear(&hook->scratch);
-	if (!template_value(hook->body, &hook->input, &hook->scratch, &kind,
-	    why))
+	if (!template_value(
+		hook->body, &hook->input, &hook->scratch, &kind, why))
 		return false;
 	if (kind == VALUE_NULL)
 		buf_add_str(out, "null");
@@ -180,7 +180,7 @@ add_element(struct webhook *hook, struct buf *out, const char **why)
 
 	buf_clear(&hook->scratch);
 	if (!template_render(hook->body, &hook->input, &hook->scratch,
-	    template_escape_json, why))
+		template_escape_json, why))
 		return false;
 	if (!json_value(buf_slice(&hook->scratch), &value)) {
 		*why = "the body is not JSON";
@@ -203,8 +203,8 @@ add_body(struct webhook *hook, const struct record *rec, struct buf *out,
 		return add_single(hook, out, why);
 	if (hook->mode != WEBHOOK_SINGLE)
 		return add_element(hook, out, why);
-	return template_render(hook->body, &hook->input, out,
-	    hook->body_escape, why);
+	return template_render(
+	    hook->body, &hook->input, out, hook->body_escape, why);
 }
 
 static bool
@@ -216,7 +216,7 @@ slot_add_single(struct slot *s)
 	if (add_body(s->hook, record->rec, &s->body, &why) &&
 	    slot_add_fields(s, record->rec, &why) &&
 	    (s->hook->fixed_url != NULL ||
-	    webhook_url_add(s->hook, record->rec, &s->url, &why)))
+		webhook_url_add(s->hook, record->rec, &s->url, &why)))
 		return true;
 	sink_answer(record, SINK_REFUSED, why);
 	return false;
@@ -253,7 +253,7 @@ slot_add_group(struct slot *s)
 		return false;
 	if (slot_add_fields(s, r->records[0]->rec, &why) &&
 	    (s->hook->fixed_url != NULL ||
-	    webhook_url_add(s->hook, r->records[0]->rec, &s->url, &why)))
+		webhook_url_add(s->hook, r->records[0]->rec, &s->url, &why)))
 		return true;
 	/* Their target is one: what cannot be made for one can for none. */
 	for (size_t i = 0; i < kept; i++)
@@ -285,7 +285,8 @@ slot_link_fields(struct slot *s)
 		s->fields[i].node.data =
 		    (char *)(uintptr_t)buf_cstr(&s->fields[i].line);
 		s->fields[i].node.next = i + 1 < s->fields_len
-		    ? &s->fields[i + 1].node : s->hook->fixed_fields;
+					     ? &s->fields[i + 1].node
+					     : s->hook->fixed_fields;
 	}
 }
 
@@ -301,20 +302,20 @@ slot_render(struct slot *s)
 	buf_clear(&s->body);
 	slot_clear_answer(s);
 	if (hook->mode == WEBHOOK_SINGLE ? !slot_add_single(s)
-	    : !slot_add_group(s))
+					 : !slot_add_group(s))
 		return false;
 	if (hook->has_gzip)
 		slot_pack(s);
 	body = buf_slice(hook->has_gzip ? &s->packed : &s->body);
 	if (hook->auth == WEBHOOK_HMAC)
-		field_sign(&s->fields[s->fields_len - 1], hook->hmac_secret,
-		    body);
+		field_sign(
+		    &s->fields[s->fields_len - 1], hook->hmac_secret, body);
 	slot_link_fields(s);
 	if (hook->fixed_url == NULL)
 		curl_easy_setopt(s->easy, CURLOPT_URL, buf_cstr(&s->url));
 	curl_easy_setopt(s->easy, CURLOPT_POSTFIELDS, body.p);
-	curl_easy_setopt(s->easy, CURLOPT_POSTFIELDSIZE_LARGE,
-	    (curl_off_t)body.len);
+	curl_easy_setopt(
+	    s->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)body.len);
 	return true;
 }
 
@@ -364,8 +365,8 @@ outcome_of_failure(CURL *easy, CURLcode result)
 	case CURLE_URL_MALFORMAT:
 		return SINK_REFUSED;
 	case CURLE_OPERATION_TIMEDOUT:
-		curl_easy_getinfo(easy, CURLINFO_PRETRANSFER_TIME_T,
-		    &connected);
+		curl_easy_getinfo(
+		    easy, CURLINFO_PRETRANSFER_TIME_T, &connected);
 		return connected == 0 ? SINK_UNAVAILABLE : SINK_UNSURE;
 	default:
 		return SINK_UNSURE;
@@ -379,8 +380,9 @@ slot_outcome(struct slot *s, CURL *easy, CURLcode result, struct buf *reason)
 
 	curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
 	if (result != CURLE_OK && !(s->is_flooded && status >= 200)) {
-		buf_add_str(reason, s->error[0] != '\0' ? s->error
-		    : curl_easy_strerror(result));
+		buf_add_str(reason, s->error[0] != '\0'
+					? s->error
+					: curl_easy_strerror(result));
 		return outcome_of_failure(easy, result);
 	}
 	buf_addf(reason, "HTTP status %ld", status);

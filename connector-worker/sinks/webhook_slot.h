@@ -28,9 +28,9 @@ enum webhook_auth { WEBHOOK_NONE, WEBHOOK_BASIC, WEBHOOK_BEARER, WEBHOOK_HMAC };
 struct load;
 
 struct request {
-	struct request *next;	/* in the queue of those that may run */
-	struct request *of_load;	/* the next of its load */
-	struct request *after;	/* runs when this one is final */
+	struct request *next;    /* in the queue of those that may run */
+	struct request *of_load; /* the next of its load */
+	struct request *after;   /* runs when this one is final */
 	struct load *load;
 	struct sink_record **records;
 	size_t count;
@@ -41,17 +41,17 @@ struct load {
 	struct load *next, **prev;
 	struct sink_batch *batch;
 	struct request *requests;
-	size_t left;		/* requests that are not over */
-	char *down;		/* why the target takes none of the rest */
-	struct order_map held;	/* orders of which one failed */
-	struct sink_record **records;	/* groups point into it */
+	size_t left;           /* requests that are not over */
+	char *down;            /* why the target takes none of the rest */
+	struct order_map held; /* orders of which one failed */
+	struct sink_record **records; /* groups point into it */
 };
 
 /* A header line of a request, its text made anew for each. */
 struct field {
 	struct curl_slist node;
 	const char *name;
-	const struct template *value;	/* NULL: made by us */
+	const struct template *value; /* NULL: made by us */
 	struct buf line;
 };
 
@@ -63,30 +63,30 @@ struct slot {
 	struct buf url, body, packed;
 	struct field fields[WEBHOOK_HEADERS_MAX + 2];
 	size_t fields_len;
-	struct buf answer;	/* the beginning of its body */
+	struct buf answer; /* the beginning of its body */
 	size_t answer_len;
-	bool is_flooded;	/* it was cut off: too much of an answer */
+	bool is_flooded; /* it was cut off: too much of an answer */
 	char error[CURL_ERROR_SIZE];
 };
 
 struct webhook {
 	struct sink *sink;
 	struct http_loop *http;
-	struct ev_timer pause;	/* until Retry-After is over */
+	struct ev_timer pause; /* until Retry-After is over */
 
 	/* The definition. */
 	enum webhook_mode mode;
 	enum webhook_auth auth;
 	const struct template *url;
-	const char *fixed_url;	/* the same for every record, or NULL */
-	char *probe_url;	/* as much as is the same for all records */
-	char *url_prefix;	/* replaces what stands before the templates */
-	size_t url_prefix_len;	/* how much that is of the template's text */
+	const char *fixed_url; /* the same for every record, or NULL */
+	char *probe_url;       /* as much as is the same for all records */
+	char *url_prefix;      /* replaces what stands before the templates */
+	size_t url_prefix_len; /* how much that is of the template's text */
 	const struct template *body;
 	template_escape *body_escape;
 	bool has_gzip;
 	const char *hmac_secret;
-	struct template *id;	/* ${id} */
+	struct template *id; /* ${id} */
 	struct curl_slist *connect_to;
 	long timeout_ms;
 	struct curl_slist *fixed_fields;
@@ -95,7 +95,7 @@ struct webhook {
 	struct template_input input;
 	struct buf scratch;
 	z_stream gzip;
-	struct order_map orders;	/* while a load is made */
+	struct order_map orders; /* while a load is made */
 	struct request *ready, **ready_tail;
 	struct request *spare;
 	struct load *loads;
@@ -103,8 +103,8 @@ struct webhook {
 	size_t slots_len;
 	struct slot *free_slots;
 	CURL *prober;
-	struct slot probe_slot;	/* only its answer's part */
-	bool is_testing;	/* the probe is `connector test` */
+	struct slot probe_slot; /* only its answer's part */
+	bool is_testing;        /* the probe is `connector test` */
 };
 
 /* --- requests: webhook_request.c ------------------------------------------ */
@@ -115,8 +115,8 @@ void slot_fini(struct slot *);
  * Where a record goes, as one text: records of a group have the same. False:
  * refused, *why says why.
  */
-bool webhook_target_add(struct webhook *, const struct record *, struct buf *,
-    const char **why);
+bool webhook_target_add(
+    struct webhook *, const struct record *, struct buf *, const char **why);
 /*
  * Makes URL, headers and body of the slot's request and sets the handle up.
  * Records that cannot be rendered are refused and taken out of the request;
@@ -127,10 +127,11 @@ bool slot_render(struct slot *);
 size_t on_answer_body(char *, size_t, size_t, void *slot);
 void slot_clear_answer(struct slot *);
 /* What an ended transfer means, and a text for people. */
-enum sink_outcome slot_outcome(struct slot *, CURL *, CURLcode,
-    struct buf *reason);
+enum sink_outcome slot_outcome(
+    struct slot *, CURL *, CURLcode, struct buf *reason);
 
-/* --- order: webhook_queue.c ------------------------------------------------ */
+/* --- order: webhook_queue.c ------------------------------------------------
+ */
 
 void webhook_load(struct webhook *, struct sink_batch *);
 /* Starts what may run as long as there are slots. */

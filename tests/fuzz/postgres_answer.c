@@ -7,8 +7,9 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-#define SERVER "\"host\":\"127.0.0.1\",\"port\":1,\"database\":\"d\"," \
-	"\"username\":\"u\",\"password\":\"p\",\"sslmode\":\"disable\"," \
+#define SERVER                                                                 \
+	"\"host\":\"127.0.0.1\",\"port\":1,\"database\":\"d\","                \
+	"\"username\":\"u\",\"password\":\"p\",\"sslmode\":\"disable\","       \
 	"\"timeout_ms\":100"
 
 int

@@ -52,7 +52,8 @@ check_statement(struct slice text)
 	buf_init(&b);
 	if (sql_params_take(text, &b, params, &n) == NULL)
 		for (size_t i = 0; i < n; i++)
-			expect(params[i].len >= 3 && params[i].p >= text.p &&
+			expect(
+			    params[i].len >= 3 && params[i].p >= text.p &&
 			    params[i].p + params[i].len <= text.p + text.len);
 	buf_fini(&b);
 }
@@ -68,7 +69,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	check_statement(text);
 	if (http_url_check(text, size % 2 == 0, &u) == NULL)
 		expect(u.host.len > 0 && u.port > 0 &&
-		    u.rest.p + u.rest.len == text.p + text.len);
+		       u.rest.p + u.rest.len == text.p + text.len);
 	buf_init(&b);
 	excerpt_add(&b, text, 100);
 	expect(buf_len(&b) <= 100 && utf8_check(buf_slice(&b)));

@@ -19,7 +19,7 @@
 struct peer {
 	struct ev_io io;
 	struct ev_timer patience;
-	struct slice left;	/* of the script */
+	struct slice left; /* of the script */
 };
 
 static struct {
@@ -32,8 +32,8 @@ static struct {
 static void
 peer_say(struct peer *p)
 {
-	const uint8_t *end = p->left.len > 0
-	    ? memmem(p->left.p, p->left.len, "~~~~", 4) : NULL;
+	const uint8_t *end =
+	    p->left.len > 0 ? memmem(p->left.p, p->left.len, "~~~~", 4) : NULL;
 	size_t n = end != NULL ? (size_t)(end - p->left.p) : p->left.len;
 	size_t skip = end != NULL ? 4 : 0;
 
@@ -76,8 +76,8 @@ connect(int fd, const struct sockaddr *addr, socklen_t len)
 	(void)addr;
 	(void)len;
 	if (net.len == PEERS_MAX ||
-	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC,
-	    0, pair) != 0) {
+	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0,
+		pair) != 0) {
 		errno = ECONNREFUSED;
 		return -1;
 	}

@@ -23,8 +23,7 @@ contract_check(const char *definition)
 	cr_assert(r.reason[0] != '\0' || r.settled == 1);
 	sink_type.probe(r.sink.self);
 	unread = options_unread(r.d->options);
-	cr_assert_null(unread, "option %s is not read: %s", unread,
-	    definition);
+	cr_assert_null(unread, "option %s is not read: %s", unread, definition);
 	rig_close(&r);
 }
 
@@ -37,8 +36,8 @@ contract_check_all(const char *const *definitions, size_t n)
 		char quoted[100];
 		size_t j = 0;
 
-		snprintf(quoted, sizeof(quoted), "\"%s\":",
-		    name != NULL ? name + 1 : path);
+		snprintf(quoted, sizeof(quoted),
+		    "\"%s\":", name != NULL ? name + 1 : path);
 		while (j < n && strstr(definitions[j], quoted) == NULL)
 			j++;
 		cr_assert_lt(j, n, "no definition says %s", path);

@@ -15,6 +15,6 @@ Test(contract, greptimedb)
 	    "er_name\":\"x.test\",\"verify\":false}}}",
 	};
 
-	contract_check_all(definitions,
-	    sizeof(definitions) / sizeof(*definitions));
+	contract_check_all(
+	    definitions, sizeof(definitions) / sizeof(*definitions));
 }

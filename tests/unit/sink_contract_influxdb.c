@@ -22,6 +22,6 @@ Test(contract, influxdb)
 	    "tabase\":\"d\",\"token\":\"p\",\"measurement\":\"m\"}}",
 	};
 
-	contract_check_all(definitions,
-	    sizeof(definitions) / sizeof(*definitions));
+	contract_check_all(
+	    definitions, sizeof(definitions) / sizeof(*definitions));
 }

@@ -14,6 +14,6 @@ Test(contract, opentsdb)
 	    "ver_name\":\"x.test\",\"verify\":false}}}",
 	};
 
-	contract_check_all(definitions,
-	    sizeof(definitions) / sizeof(*definitions));
+	contract_check_all(
+	    definitions, sizeof(definitions) / sizeof(*definitions));
 }

@@ -1,7 +1,8 @@
 /* links: sink_postgres worker base */
 #include "sink_contract.h"
 
-#define SERVER "\"host\":\"127.0.0.1\",\"port\":1,\"database\":\"d\"," \
+#define SERVER                                                                 \
+	"\"host\":\"127.0.0.1\",\"port\":1,\"database\":\"d\","                \
 	"\"username\":\"u\",\"password\":\"p\""
 
 Test(contract, postgres)
@@ -22,6 +23,6 @@ Test(contract, postgres)
 	    "\"tls\":{\"enable\":true}}}",
 	};
 
-	contract_check_all(definitions,
-	    sizeof(definitions) / sizeof(*definitions));
+	contract_check_all(
+	    definitions, sizeof(definitions) / sizeof(*definitions));
 }

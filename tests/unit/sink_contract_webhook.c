@@ -22,6 +22,6 @@ Test(contract, webhook)
 	    "\"hmac_secret\":\"t\"}}",
 	};
 
-	contract_check_all(definitions,
-	    sizeof(definitions) / sizeof(*definitions));
+	contract_check_all(
+	    definitions, sizeof(definitions) / sizeof(*definitions));
 }

@@ -10,20 +10,33 @@ Test(http_answer, statuses)
 		long status;
 		enum sink_outcome outcome;
 	} rows[] = {
-		{200, SINK_DELIVERED}, {202, SINK_DELIVERED},
-		{204, SINK_DELIVERED}, {299, SINK_DELIVERED},
-		{400, SINK_REFUSED}, {413, SINK_REFUSED},
-		{415, SINK_REFUSED}, {422, SINK_REFUSED},
-		{401, SINK_UNAVAILABLE}, {403, SINK_UNAVAILABLE},
-		{407, SINK_UNAVAILABLE}, {429, SINK_UNAVAILABLE},
-		{503, SINK_UNAVAILABLE}, {404, SINK_RETRYABLE},
-		{409, SINK_RETRYABLE}, {408, SINK_RETRYABLE},
-		{425, SINK_RETRYABLE}, {500, SINK_RETRYABLE},
-		{502, SINK_UNSURE}, {504, SINK_UNSURE},
-		{599, SINK_RETRYABLE}, {100, SINK_UNSURE},
-		{302, SINK_UNSURE}, {0, SINK_UNSURE},
-		{-1, SINK_UNSURE}, {600, SINK_UNSURE},
-		{999999, SINK_UNSURE},
+	    {200, SINK_DELIVERED},
+	    {202, SINK_DELIVERED},
+	    {204, SINK_DELIVERED},
+	    {299, SINK_DELIVERED},
+	    {400, SINK_REFUSED},
+	    {413, SINK_REFUSED},
+	    {415, SINK_REFUSED},
+	    {422, SINK_REFUSED},
+	    {401, SINK_UNAVAILABLE},
+	    {403, SINK_UNAVAILABLE},
+	    {407, SINK_UNAVAILABLE},
+	    {429, SINK_UNAVAILABLE},
+	    {503, SINK_UNAVAILABLE},
+	    {404, SINK_RETRYABLE},
+	    {409, SINK_RETRYABLE},
+	    {408, SINK_RETRYABLE},
+	    {425, SINK_RETRYABLE},
+	    {500, SINK_RETRYABLE},
+	    {502, SINK_UNSURE},
+	    {504, SINK_UNSURE},
+	    {599, SINK_RETRYABLE},
+	    {100, SINK_UNSURE},
+	    {302, SINK_UNSURE},
+	    {0, SINK_UNSURE},
+	    {-1, SINK_UNSURE},
+	    {600, SINK_UNSURE},
+	    {999999, SINK_UNSURE},
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++)
@@ -48,13 +61,13 @@ Test(http_answer, excerpt)
 		const char *body, *text;
 		size_t max;
 	} rows[] = {
-		{"  no such\r\nthing  ", "no such  thing", 99},
-		{"a\x01\x7f\xff z", "a... z", 99},
-		{"caf\xc3\xa9!", "caf\xc3\xa9!", 99},
-		{"caf\xc3\xa9!", "caf", 4},
-		{"\xc3", ".", 99},
-		{"", "", 99},
-		{"abcdef", "abc", 3},
+	    {"  no such\r\nthing  ", "no such  thing", 99},
+	    {"a\x01\x7f\xff z", "a... z", 99},
+	    {"caf\xc3\xa9!", "caf\xc3\xa9!", 99},
+	    {"caf\xc3\xa9!", "caf", 4},
+	    {"\xc3", ".", 99},
+	    {"", "", 99},
+	    {"abcdef", "abc", 3},
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {

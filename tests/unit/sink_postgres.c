@@ -7,8 +7,8 @@ static struct template *
 parse(const char *text)
 {
 	char fault[200];
-	struct template *t = template_parse(slice_str(text), fault,
-	    sizeof(fault));
+	struct template *t =
+	    template_parse(slice_str(text), fault, sizeof(fault));
 
 	cr_assert_not_null(t, "%s: %s", text, fault);
 	return t;
@@ -24,16 +24,15 @@ set_type(struct pg_column *c, const char *type, unsigned oid)
 static struct pg_table
 make_table(enum pg_conflict conflict)
 {
-	struct pg_table t = {.name = strdup("\"s\".\"t\""),
-	    .conflict = conflict};
+	struct pg_table t = {
+	    .name = strdup("\"s\".\"t\""), .conflict = conflict};
 
 	pg_table_add(&t, "id", NULL)->is_key = true;
 	set_type(&t.columns[0], "text", 25);
 	pg_table_add(&t, "payload", NULL);
 	set_type(&t.columns[1], "bytea", PG_OID_BYTEA);
 	pg_table_add(&t, "timestamp_ms", NULL);
-	set_type(&t.columns[2], "timestamp with time zone",
-	    PG_OID_TIMESTAMPTZ);
+	set_type(&t.columns[2], "timestamp with time zone", PG_OID_TIMESTAMPTZ);
 	return t;
 }
 
@@ -52,9 +51,11 @@ expect(void (*make)(struct buf *, const struct pg_table *),
 }
 
 #define INTO "INSERT INTO \"s\".\"t\" (\"id\", \"payload\", \"timestamp_ms\") "
-#define ARRAYS INTO "SELECT u.c0::text, u.c1::bytea, " \
-	"u.c2::timestamp with time zone FROM unnest($1::text[], $2::bytea[], " \
-	"$3::text[]) AS u(c0, c1, c2)"
+#define ARRAYS                                                                 \
+	INTO "SELECT u.c0::text, u.c1::bytea, "                                \
+	     "u.c2::timestamp with time zone FROM unnest($1::text[], "         \
+	     "$2::bytea[], "                                                   \
+	     "$3::text[]) AS u(c0, c1, c2)"
 
 Test(pg_statement, insert)
 {
@@ -63,21 +64,22 @@ Test(pg_statement, insert)
 	    ARRAYS " ON CONFLICT (\"id\") DO NOTHING");
 	expect(pg_statement_insert, PG_CONFLICT_UPDATE,
 	    ARRAYS " ON CONFLICT (\"id\") DO UPDATE SET \"payload\" = "
-	    "EXCLUDED.\"payload\", \"timestamp_ms\" = "
-	    "EXCLUDED.\"timestamp_ms\"");
+		   "EXCLUDED.\"payload\", \"timestamp_ms\" = "
+		   "EXCLUDED.\"timestamp_ms\"");
 }
 
 Test(pg_statement, update_of_nothing_but_the_key)
 {
-	struct pg_table t = {.name = strdup("\"t\""),
-	    .conflict = PG_CONFLICT_UPDATE};
+	struct pg_table t = {
+	    .name = strdup("\"t\""), .conflict = PG_CONFLICT_UPDATE};
 	struct buf b;
 
 	buf_init(&b);
 	pg_table_add(&t, "id", NULL)->is_key = true;
 	set_type(&t.columns[0], "text", 25);
 	pg_statement_insert(&b, &t);
-	cr_assert_str_eq(buf_cstr(&b), "INSERT INTO \"t\" (\"id\") SELECT "
+	cr_assert_str_eq(buf_cstr(&b),
+	    "INSERT INTO \"t\" (\"id\") SELECT "
 	    "u.c0::text FROM unnest($1::text[]) AS u(c0) "
 	    "ON CONFLICT (\"id\") DO NOTHING");
 	buf_fini(&b);
@@ -105,9 +107,12 @@ Test(pg_statement, copy)
 static struct record
 make_record(const char *topic, struct slice payload)
 {
-	return (struct record){.stream = SLICE_LIT("s"), .incarnation = 1,
-	    .topic = slice_str(topic), .key = slice_str(topic),
-	    .payload = payload, .timestamp_ms = 1732200000123};
+	return (struct record){.stream = SLICE_LIT("s"),
+	    .incarnation = 1,
+	    .topic = slice_str(topic),
+	    .key = slice_str(topic),
+	    .payload = payload,
+	    .timestamp_ms = 1732200000123};
 }
 
 static struct pg_rows rows;
@@ -154,8 +159,8 @@ Test(pg_rows, values)
 {
 	static const char *const templates[] = {"${topic}", "${payload}",
 	    "${timestamp_ms}", "${payload.x|}", "${client_id}"};
-	static const unsigned oids[] = {25, PG_OID_BYTEA, PG_OID_TIMESTAMPTZ,
-	    25, 25};
+	static const unsigned oids[] = {
+	    25, PG_OID_BYTEA, PG_OID_TIMESTAMPTZ, 25, 25};
 	struct record rec = make_record("a/b", slice_of("\0\\\xff", 3));
 
 	pg_rows_clear(&rows, 5);
@@ -163,8 +168,8 @@ Test(pg_rows, values)
 	cr_assert_eq(rows.n, 1);
 	cr_assert(slice_is(pg_rows_get(&rows, 0, 0), "a/b"));
 	cr_assert(slice_eq(pg_rows_get(&rows, 0, 1), rec.payload));
-	cr_assert(slice_is(pg_rows_get(&rows, 0, 2),
-	    "2024-11-21 14:40:00.123+00"));
+	cr_assert(
+	    slice_is(pg_rows_get(&rows, 0, 2), "2024-11-21 14:40:00.123+00"));
 	cr_assert(slice_is(pg_rows_get(&rows, 0, 3), ""));
 	cr_assert(slice_is_null(pg_rows_get(&rows, 0, 4)));
 	cr_assert_eq(pg_rows_get(&rows, 0, 0).p[3], '\0');
@@ -172,8 +177,8 @@ Test(pg_rows, values)
 
 Test(pg_rows, times_that_are_no_milliseconds)
 {
-	static const char *const templates[] = {"2024-11-21", "173220000012",
-	    "17322000001234", "173220000012x"};
+	static const char *const templates[] = {
+	    "2024-11-21", "173220000012", "17322000001234", "173220000012x"};
 	static const unsigned oids[] = {PG_OID_TIMESTAMP, PG_OID_TIMESTAMP,
 	    PG_OID_TIMESTAMP, PG_OID_TIMESTAMP};
 	struct record rec = make_record("t", SLICE_EMPTY);
@@ -186,8 +191,8 @@ Test(pg_rows, times_that_are_no_milliseconds)
 
 Test(pg_rows, a_refused_row_leaves_nothing)
 {
-	static const char *const templates[] = {"${topic}",
-	    "${payload:number}"};
+	static const char *const templates[] = {
+	    "${topic}", "${payload:number}"};
 	static const unsigned oids[] = {25, 23};
 	struct record good = make_record("a", slice_str("1"));
 	struct record bad = make_record("b", slice_str("x"));
@@ -207,9 +212,15 @@ Test(pg_rows, array)
 {
 	static const char *const templates[] = {"${payload}"};
 	static const unsigned oids[] = {25};
-	static const char want[] = "\0\0\0\1" "\0\0\0\1" "\0\0\0\31"
-	    "\0\0\0\3" "\0\0\0\1" "\0\0\0\2" "ab" "\xff\xff\xff\xff"
-	    "\0\0\0\0";
+	static const char want[] = "\0\0\0\1"
+				   "\0\0\0\1"
+				   "\0\0\0\31"
+				   "\0\0\0\3"
+				   "\0\0\0\1"
+				   "\0\0\0\2"
+				   "ab"
+				   "\xff\xff\xff\xff"
+				   "\0\0\0\0";
 	struct record recs[] = {make_record("t", slice_str("drop")),
 	    make_record("t", slice_str("ab")), make_record("t", SLICE_NULL),
 	    make_record("t", SLICE_EMPTY)};
@@ -227,8 +238,8 @@ Test(pg_rows, array)
 Test(pg_rows, copy)
 {
 	struct pg_table t = make_table(PG_CONFLICT_ERROR);
-	static const char *const templates[] = {"${topic}", "${payload}",
-	    "${client_id}"};
+	static const char *const templates[] = {
+	    "${topic}", "${payload}", "${client_id}"};
 	static const unsigned oids[] = {25, PG_OID_BYTEA, 25};
 	struct record rec = make_record("a\tb\\c\r\n", slice_of("\0\xab", 2));
 	struct buf b;
@@ -238,8 +249,7 @@ Test(pg_rows, copy)
 	cr_assert(add_row(templates, oids, 3, &rec));
 	cr_assert(add_row(templates, oids, 3, &rec));
 	pg_rows_copy(&rows, &t, 1, 2, &b);
-	cr_assert_str_eq(buf_cstr(&b),
-	    "a\\tb\\\\c\\r\\n\t\\\\x00ab\t\\N\n");
+	cr_assert_str_eq(buf_cstr(&b), "a\\tb\\\\c\\r\\n\t\\\\x00ab\t\\N\n");
 	buf_fini(&b);
 	pg_table_fini(&t);
 }

@@ -20,10 +20,10 @@ struct rig {
 	struct sink sink;
 	struct flow *flow;
 	uint64_t next_offset;
-	unsigned settled;	/* batches */
+	unsigned settled; /* batches */
 	struct tally tally;
 	bool is_rejected;
-	char reason[512];	/* the last failure's */
+	char reason[512]; /* the last failure's */
 };
 
 static struct flow_times
@@ -100,16 +100,17 @@ static void
 rig_open(struct rig *r, const char *definition)
 {
 	static const struct flow_ops ops = {.send = rig_send,
-	    .probe = rig_probe, .settled = rig_settled,
-	    .available = rig_available, .failed = rig_failed,
+	    .probe = rig_probe,
+	    .settled = rig_settled,
+	    .available = rig_available,
+	    .failed = rig_failed,
 	    .chance = rig_chance};
-	static const struct sink_host host = {.probed = rig_probed,
-	    .rejected = rig_rejected};
+	static const struct sink_host host = {
+	    .probed = rig_probed, .rejected = rig_rejected};
 	struct faults faults;
 	struct buf text;
 
-	*r = (struct rig){.loop = ev_loop_new(EVBACKEND_EPOLL |
-	    EVFLAG_NOENV)};
+	*r = (struct rig){.loop = ev_loop_new(EVBACKEND_EPOLL | EVFLAG_NOENV)};
 	faults_init(&faults);
 	r->d = definition_read(&sink_type, slice_str(definition), &faults);
 	if (faults.total > 0) {
@@ -120,9 +121,13 @@ rig_open(struct rig *r, const char *definition)
 	}
 	faults_fini(&faults);
 	r->flow = flow_new(r->d, &sink_type.caps, &ops, r);
-	r->sink = (struct sink){.type = &sink_type, .loop = r->loop,
-	    .options = r->d->options, .connector = "rig", .stream = "s",
-	    .host = &host, .arg = r};
+	r->sink = (struct sink){.type = &sink_type,
+	    .loop = r->loop,
+	    .options = r->d->options,
+	    .connector = "rig",
+	    .stream = "s",
+	    .host = &host,
+	    .arg = r};
 	r->sink.self = sink_type.open(&r->sink);
 }
 
@@ -146,8 +151,10 @@ rig_add(struct rig *r, size_t count)
 		int n = snprintf(payload, sizeof(payload), "{\"n\":%llu}",
 		    (unsigned long long)r->next_offset);
 		struct record rec = {.stream = SLICE_LIT("s"),
-		    .incarnation = 1, .offset = r->next_offset++,
-		    .topic = SLICE_LIT("t/a"), .key = SLICE_LIT("t/a"),
+		    .incarnation = 1,
+		    .offset = r->next_offset++,
+		    .topic = SLICE_LIT("t/a"),
+		    .key = SLICE_LIT("t/a"),
 		    .payload = slice_of(payload, (size_t)n),
 		    .timestamp_ms = 1732200000123};
 
@@ -163,8 +170,9 @@ rig_run(struct rig *r, int turns)
 {
 	while (flow_turn(r->flow, rig_now()))
 		;
-	while (turns-- > 0 && (flow_under_way(r->flow) > 0 ||
-	    flow_is_probing(r->flow)) && !r->is_rejected) {
+	while (turns-- > 0 &&
+	       (flow_under_way(r->flow) > 0 || flow_is_probing(r->flow)) &&
+	       !r->is_rejected) {
 		ev_run(r->loop, EVRUN_ONCE);
 		while (flow_turn(r->flow, rig_now()))
 			;

@@ -10,41 +10,41 @@ Test(sql_state, verdicts)
 		const char *state;
 		struct sql_verdict verdict;
 	} rows[] = {
-		{"22P02", {SINK_REFUSED, true}},
-		{"22021", {SINK_REFUSED, true}},
-		{"23505", {SINK_REFUSED, true}},
-		{"23514", {SINK_REFUSED, true}},
-		{"P0001", {SINK_REFUSED, true}},
-		{"54000", {SINK_REFUSED, true}},
-		{"08006", {SINK_UNAVAILABLE, false}},
-		{"53100", {SINK_UNAVAILABLE, false}},
-		{"53300", {SINK_UNAVAILABLE, false}},
-		{"57P01", {SINK_UNAVAILABLE, false}},
-		{"57014", {SINK_UNAVAILABLE, false}},
-		{"28P01", {SINK_UNAVAILABLE, false}},
-		{"3D000", {SINK_UNAVAILABLE, false}},
-		{"42P01", {SINK_UNAVAILABLE, false}},
-		{"42501", {SINK_UNAVAILABLE, false}},
-		{"25006", {SINK_UNAVAILABLE, false}},
-		{"25P02", {SINK_RETRYABLE, false}},
-		{"40001", {SINK_RETRYABLE, false}},
-		{"40P01", {SINK_RETRYABLE, false}},
-		{"55P03", {SINK_RETRYABLE, false}},
-		{"21000", {SINK_RETRYABLE, true}},
-		{"XX000", {SINK_UNSURE, true}},
-		{"P0002", {SINK_UNSURE, true}},
-		{"", {SINK_UNSURE, true}},
-		{"22", {SINK_UNSURE, true}},
-		{"225050", {SINK_UNSURE, true}},
-		{NULL, {SINK_UNSURE, true}},
+	    {"22P02", {SINK_REFUSED, true}},
+	    {"22021", {SINK_REFUSED, true}},
+	    {"23505", {SINK_REFUSED, true}},
+	    {"23514", {SINK_REFUSED, true}},
+	    {"P0001", {SINK_REFUSED, true}},
+	    {"54000", {SINK_REFUSED, true}},
+	    {"08006", {SINK_UNAVAILABLE, false}},
+	    {"53100", {SINK_UNAVAILABLE, false}},
+	    {"53300", {SINK_UNAVAILABLE, false}},
+	    {"57P01", {SINK_UNAVAILABLE, false}},
+	    {"57014", {SINK_UNAVAILABLE, false}},
+	    {"28P01", {SINK_UNAVAILABLE, false}},
+	    {"3D000", {SINK_UNAVAILABLE, false}},
+	    {"42P01", {SINK_UNAVAILABLE, false}},
+	    {"42501", {SINK_UNAVAILABLE, false}},
+	    {"25006", {SINK_UNAVAILABLE, false}},
+	    {"25P02", {SINK_RETRYABLE, false}},
+	    {"40001", {SINK_RETRYABLE, false}},
+	    {"40P01", {SINK_RETRYABLE, false}},
+	    {"55P03", {SINK_RETRYABLE, false}},
+	    {"21000", {SINK_RETRYABLE, true}},
+	    {"XX000", {SINK_UNSURE, true}},
+	    {"P0002", {SINK_UNSURE, true}},
+	    {"", {SINK_UNSURE, true}},
+	    {"22", {SINK_UNSURE, true}},
+	    {"225050", {SINK_UNSURE, true}},
+	    {NULL, {SINK_UNSURE, true}},
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
 		struct sql_verdict v = sql_state_verdict(rows[i].state);
 
 		cr_assert(v.outcome == rows[i].verdict.outcome &&
-		    v.is_of_row == rows[i].verdict.is_of_row, "%s",
-		    rows[i].state != NULL ? rows[i].state : "NULL");
+			      v.is_of_row == rows[i].verdict.is_of_row,
+		    "%s", rows[i].state != NULL ? rows[i].state : "NULL");
 	}
 }
 
@@ -109,7 +109,7 @@ expect_params(const char *statement, const char *sql, size_t want)
 		cr_assert_eq(count, want);
 		for (size_t i = 0; i < count; i++)
 			cr_assert(params[i].p[0] == '$' &&
-			    params[i].p[params[i].len - 1] == '}');
+				  params[i].p[params[i].len - 1] == '}');
 	}
 	buf_fini(&b);
 }
@@ -120,7 +120,8 @@ Test(sql_text, params)
 	    "insert into t values ($1, $2, $3)", 3);
 	expect_params("select 1", "select 1", 0);
 	expect_params("", "", 0);
-	expect_params("x '$' \"y\" -- $ {\n ${a}", "x '$' \"y\" -- $ {\n $1", 1);
+	expect_params(
+	    "x '$' \"y\" -- $ {\n ${a}", "x '$' \"y\" -- $ {\n $1", 1);
 	expect_params("select 'it''s', E'a\\'b', ${x}",
 	    "select 'it''s', E'a\\'b', $1", 1);
 	expect_params("select $$a$$, $t$ $$ $t$, ${x}",

@@ -12,22 +12,21 @@ Test(http_url, whole)
 		unsigned port;
 		bool is_https;
 	} rows[] = {
-		{"http://h", "h", "h", "", 80, false},
-		{"https://h/", "h", "h", "/", 443, true},
-		{"HTTP://h:8080/a/b?c=d", "h", "h:8080", "/a/b?c=d", 8080,
-		    false},
-		{"http://[::1]:81?x", "::1", "[::1]:81", "?x", 81, false},
-		{"http://[::1]", "::1", "[::1]", "", 80, false},
-		{"https://h:65535#f", "h", "h:65535", "#f", 65535, true},
-		{"http://h/...", "h", "h", "/...", 80, false},
-		{"http://h/.a/b./..c", "h", "h", "/.a/b./..c", 80, false},
-		{"http://h/?a=/../", "h", "h", "/?a=/../", 80, false},
+	    {"http://h", "h", "h", "", 80, false},
+	    {"https://h/", "h", "h", "/", 443, true},
+	    {"HTTP://h:8080/a/b?c=d", "h", "h:8080", "/a/b?c=d", 8080, false},
+	    {"http://[::1]:81?x", "::1", "[::1]:81", "?x", 81, false},
+	    {"http://[::1]", "::1", "[::1]", "", 80, false},
+	    {"https://h:65535#f", "h", "h:65535", "#f", 65535, true},
+	    {"http://h/...", "h", "h", "/...", 80, false},
+	    {"http://h/.a/b./..c", "h", "h", "/.a/b./..c", 80, false},
+	    {"http://h/?a=/../", "h", "h", "/?a=/../", 80, false},
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
 		struct http_url u;
-		const char *wrong = http_url_check(slice_str(rows[i].url),
-		    true, &u);
+		const char *wrong =
+		    http_url_check(slice_str(rows[i].url), true, &u);
 
 		cr_assert_null(wrong, "%s: %s", rows[i].url, wrong);
 		cr_assert(slice_is(u.host, rows[i].host), "%s", rows[i].url);
@@ -51,24 +50,24 @@ Test(http_url, refused)
 	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
 		struct http_url u;
 
-		cr_assert_not_null(http_url_check(slice_str(rows[i]), true,
-		    &u), "%s", rows[i]);
+		cr_assert_not_null(http_url_check(slice_str(rows[i]), true, &u),
+		    "%s", rows[i]);
 	}
 }
 
 Test(http_url, a_template_may_not_stand_in_host_or_port)
 {
-	static const char *const good[] = {"http://h/", "http://h?x=",
-	    "http://h/a/"};
-	static const char *const bad[] = {"http://", "http://h", "http://h:80",
-	    "https://h:"};
+	static const char *const good[] = {
+	    "http://h/", "http://h?x=", "http://h/a/"};
+	static const char *const bad[] = {
+	    "http://", "http://h", "http://h:80", "https://h:"};
 	struct http_url u;
 
 	for (size_t i = 0; i < sizeof(good) / sizeof(*good); i++)
 		cr_assert_null(http_url_check(slice_str(good[i]), false, &u));
 	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++)
-		cr_assert_not_null(http_url_check(slice_str(bad[i]), false,
-		    &u));
+		cr_assert_not_null(
+		    http_url_check(slice_str(bad[i]), false, &u));
 }
 
 Test(order_map, many)
@@ -85,8 +84,8 @@ Test(order_map, many)
 			*v = &values[i - 1];
 		}
 		for (uint64_t i = 1; i <= 1000; i++)
-			cr_assert_eq(order_map_find(&m, i << 40),
-			    &values[i - 1]);
+			cr_assert_eq(
+			    order_map_find(&m, i << 40), &values[i - 1]);
 		cr_assert_null(order_map_find(&m, 5));
 		cr_assert_eq(*order_map_add(&m, 1u << 30 | 0ull), NULL);
 		order_map_clear(&m);
