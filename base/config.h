@@ -73,6 +73,9 @@ struct json_object *definition_masked(struct json_object *written,
 bool definitions_collide(const struct connector_type *,
     struct json_object *a, struct json_object *b, const char **option);
 
+/* Does the section ask for logins, whatever users there are? */
+bool auth_is_configured(struct json_object *auth);
+
 bool connector_name_check(const char *name);	/* true: a good name */
 bool stream_name_check(const char *name);
 

@@ -57,7 +57,7 @@ stream_name_check(const char *name)
 
 static void
 listener_check(const struct config_doc *doc, const char *path,
-    const char *bind, bool allows_anonymous)
+    const char *bind, bool is_guarded)
 {
 	struct bind_address b;
 	const char *wrong;
@@ -70,10 +70,18 @@ listener_check(const struct config_doc *doc, const char *path,
 		config_fault(doc, path, "`%.100s` %s", bind, wrong);
 		return;
 	}
-	if (!bind_is_loopback(&b) && !allows_anonymous)
+	if (!bind_is_loopback(&b) && !is_guarded)
 		config_fault(doc, path, "%s is a public address and no "
-		    "authentication is configured; auth.allow_anonymous: true "
-		    "lets anybody in", b.host);
+		    "authentication is configured: name auth.users_file, or "
+		    "auth.required for users made by command; "
+		    "auth.allow_anonymous: true lets anybody in", b.host);
+}
+
+bool
+auth_is_configured(struct json_object *auth)
+{
+	return json_get_bool(auth, "required", false) ||
+	    json_get_str(auth, "users_file", NULL) != NULL;
 }
 
 /* What goes with what in `tls`; *option names what the fault is about. */
@@ -141,8 +149,8 @@ listeners_check(const struct config_doc *doc, struct json_object *config)
 		if (bind == NULL)
 			continue;
 		snprintf(path, sizeof(path), "listeners[%zu].bind", i);
-		listener_check(doc, path, bind, json_object_get_boolean(
-		    json_object_object_get(auth, "allow_anonymous")) != 0);
+		listener_check(doc, path, bind, auth_is_configured(auth) ||
+		    json_get_bool(auth, "allow_anonymous", false));
 		for (j = 0; j < i; j++) {
 			other = json_get_str(json_object_array_get_idx(list, j),
 			    "bind", NULL);

@@ -7,7 +7,7 @@
 static const char *const action_names[] = {"create", "update", "delete",
     "restart"};
 static const char *const what_names[] = {"stream", "connector", "log",
-    "section", "section"};
+    "section", "section", "section"};
 
 static void
 plan_add(struct plan *p, enum plan_action action, enum plan_what what,
@@ -137,6 +137,8 @@ plan_make(struct plan *p, struct json_object *from, struct json_object *to,
 			plan_add_update(p, PLAN_LOG, name, old, v);
 		else if (strcmp(name, "listeners") == 0)
 			plan_add(p, PLAN_UPDATE, PLAN_LISTENERS, name, "");
+		else if (strcmp(name, "auth") == 0)
+			plan_add_update(p, PLAN_AUTH, name, old, v);
 		else
 			plan_add(p, PLAN_RESTART, PLAN_SECTION, name,
 			    "takes effect at the next start");

@@ -1,8 +1,9 @@
 /*
  * config_plan - what a reload changes: two configurations compared.
  *
- * Connectors and streams change while the tree runs, `log` and `listeners`
- * too; the rest waits for the next start and is said so. A stream that left the file is
+ * Connectors and streams change while the tree runs, `log`, `auth` and
+ * `listeners` too; the rest waits for the next start and is said so. A stream
+ * that left the file is
  * no longer written to by the file's will, but its log is kept: only
  * `stream delete` deletes.
  */
@@ -18,6 +19,7 @@ enum plan_what {
 	PLAN_LOG,
 	PLAN_SECTION,
 	PLAN_LISTENERS,
+	PLAN_AUTH,
 };
 
 struct plan_item {

@@ -269,7 +269,8 @@ print_bytes(struct buf *b, struct slice s)
 #define ACCEPTOR (1u << KIND_ACCEPTOR)
 #define WORKER (1u << KIND_WORKER)
 #define ADMIN (1u << KIND_ADMIN)
-#define ANY (SUPERVISOR | ROUTER | ACCEPTOR | WORKER | ADMIN)
+#define AUTH (1u << KIND_AUTH)
+#define ANY (SUPERVISOR | ROUTER | ACCEPTOR | WORKER | ADMIN | AUTH)
 #define CONTROL false
 #define DATA true
 
@@ -318,7 +319,7 @@ const char *
 ipc_kind_name(enum ipc_kind kind)
 {
 	static const char *const names[KIND_COUNT] = {
-	    "supervisor", "router", "acceptor", "worker", "admin"};
+	    "supervisor", "router", "acceptor", "worker", "admin", "auth"};
 
 	return kind < KIND_COUNT ? names[kind] : "unknown";
 }

@@ -20,7 +20,8 @@ enum ipc_kind {
 	KIND_ACCEPTOR = 2,
 	KIND_WORKER = 3,
 	KIND_ADMIN = 4,
-	KIND_COUNT = 5,
+	KIND_AUTH = 5,
+	KIND_COUNT = 6,
 };
 
 #define IPC_FRAME_MAX (16u << 20)	/* bytes, a larger one ends the link */

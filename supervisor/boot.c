@@ -4,6 +4,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "supervisor/auth.h"
 #include "supervisor/connector.h"
 #include "supervisor/data.h"
 
@@ -169,6 +170,8 @@ tree_begin(void)
 	tree_add_acceptors();
 	admin = tree_add(KIND_ADMIN, "admin", "admin-server");
 	connectors_load();
+	if (auth_is_needed(tree.config->resolved))
+		auth_start();
 	child_event(router, LIFE_EVENT_START);
 	child_event(admin, LIFE_EVENT_START);
 	watchdog_start();
@@ -192,6 +195,7 @@ int
 boot_run(const struct boot_options *o)
 {
 	const char *why;
+	char text[4400];
 
 	log_init("supervisor");
 	tree.libexec = libexec_find();
@@ -206,6 +210,10 @@ boot_run(const struct boot_options *o)
 	if (!config_open(o))
 		return EXIT_REFUSED;
 	log_open();
+	if (!auth_files_read(tree.config->resolved, text, sizeof(text))) {
+		log_error("%s", text);
+		return EXIT_REFUSED;
+	}
 	limits_raise();
 	if ((why = parts_open()) != NULL) {
 		log_error("%s", why);

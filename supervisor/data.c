@@ -129,6 +129,7 @@ data_give(void)
 
 	tree_own("streams", UID_ROUTER);
 	tree_own("connectors", UID_WORKER);
+	tree_own("auth", UID_AUTH);
 	d = opendir(tree.data);
 	if (d == NULL)
 		return;
@@ -159,6 +160,7 @@ data_open(const char *path)
 	    -1 || fchmod(tree.data_fd, 0711) == -1)) ||
 	    !folder_own("streams", UID_ROUTER, 0700) ||
 	    !folder_own("connectors", UID_WORKER, 0700) ||
+	    !folder_own("auth", UID_AUTH, 0700) ||
 	    !folder_own("crashes", 0, 0700))
 		return data_failed(path, strerror(errno));
 	if (tree.is_root)

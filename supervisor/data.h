@@ -6,5 +6,6 @@
 #define UID_ACCEPTOR 61702
 #define UID_WORKER 61703
 #define UID_ADMIN 61704
+#define UID_AUTH 61705
 
 #endif

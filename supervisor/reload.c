@@ -2,6 +2,7 @@
 #include "base/config_plan.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "supervisor/auth.h"
 #include "supervisor/setup.h"
 
 #include <errno.h>
@@ -139,6 +140,7 @@ reload_apply(struct config *c, const struct plan *plan)
 	struct config *old = tree.config;
 	size_t i;
 
+	auth_files_commit();
 	for (i = 0; i < plan->n; i++) {
 		has_streams |= plan->v[i].what == PLAN_STREAM;
 		has_log |= plan->v[i].what == PLAN_LOG;
@@ -155,6 +157,8 @@ reload_apply(struct config *c, const struct plan *plan)
 	/* Streams first: connectors ask the router for them. */
 	if (has_streams || has_log)
 		children_tell(has_log);
+	/* What its files say may differ where the section does not. */
+	auth_reload();
 	connectors_apply(plan);
 }
 
@@ -229,10 +233,14 @@ reload_run(struct answer to)
 		return;
 	}
 	c = reload_parse(buf_slice(&text), &plan, &faults);
-	wrong = c == NULL ? NULL : listeners_prepare(c->resolved);
+	wrong = NULL;
+	if (c != NULL && !auth_files_read(c->resolved, why, sizeof(why)))
+		wrong = why;
+	else if (c != NULL)
+		wrong = listeners_prepare(c->resolved);
 	if (wrong != NULL) {
-		fault_add(&faults, (struct doc_place){0}, "listeners", "%s",
-		    wrong);
+		fault_add(&faults, (struct doc_place){0},
+		    wrong == why ? "auth" : "listeners", "%s", wrong);
 		plan_fini(&plan);
 		config_free(c);
 		c = NULL;

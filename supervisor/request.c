@@ -5,6 +5,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "supervisor/auth.h"
 #include "supervisor/connector.h"
 #include "supervisor/crash.h"
 
@@ -210,6 +211,9 @@ request_on(struct child *asker, const struct ipc_request *m)
 	}
 	name = slice_dup(m->target);
 	to = tree_find(name);
+	/* It is there when it is needed first. */
+	if (to == NULL && strcmp(name, "auth") == 0 && !tree.is_stopping)
+		to = auth_start();
 	if (to == NULL) {
 		answer_error(from, 404, "not_found", "no process %s", name);
 	} else if (!child_is_linked(to)) {

@@ -1,6 +1,7 @@
 #include "supervisor/setup.h"
 
 #include "base/json.h"
+#include "supervisor/auth.h"
 
 #include <stdio.h>
 
@@ -58,10 +59,24 @@ struct json_object *
 setup_acceptor(struct json_object *config, unsigned instance)
 {
 	struct json_object *o = setup_new(config);
+	struct json_object *auth = json_object_new_object();
 
 	setup_copy(o, config, "limits");
-	setup_copy(o, config, "auth");
+	/* Of the rest of `auth` it needs nothing, and some of it is secret. */
+	json_add_bool(auth, "required", auth_is_needed(config));
+	json_object_object_add(o, "auth", auth);
 	json_add_u64(o, "instance", instance);
+	return o;
+}
+
+struct json_object *
+setup_auth(struct json_object *config)
+{
+	struct json_object *o = setup_new(config);
+
+	setup_copy(o, config, "auth");
+	json_object_object_add(o, "files",
+	    json_object_get(auth_files()));
 	return o;
 }
 
@@ -132,6 +147,8 @@ setup_child(const struct child *c)
 	case KIND_ADMIN:
 		snprintf(types, sizeof(types), "%s/types.json", tree.libexec);
 		return setup_admin(config, tree.data, types);
+	case KIND_AUTH:
+		return setup_auth(config);
 	case KIND_SUPERVISOR:
 	case KIND_COUNT:
 		break;

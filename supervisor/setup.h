@@ -12,6 +12,7 @@
 struct json_object *setup_router(struct json_object *config);
 struct json_object *setup_acceptor(struct json_object *config,
     unsigned instance);
+struct json_object *setup_auth(struct json_object *config);
 struct json_object *setup_admin(struct json_object *config, const char *data,
     const char *types);
 struct json_object *setup_worker(struct json_object *config,

@@ -11,8 +11,8 @@
 
 #define AGAIN_MS 1000	/* sooner, a second request is the first one's echo */
 
-static const enum ipc_kind order[] = {KIND_ACCEPTOR, KIND_WORKER, KIND_ROUTER,
-    KIND_ADMIN};
+static const enum ipc_kind order[] = {KIND_ACCEPTOR, KIND_AUTH, KIND_WORKER,
+    KIND_ROUTER, KIND_ADMIN};
 
 static struct {
 	ev_timer deadline;

@@ -16,7 +16,7 @@ uid_of(enum ipc_kind kind)
 {
 	static const uid_t uids[KIND_COUNT] = {[KIND_ROUTER] = UID_ROUTER,
 	    [KIND_ACCEPTOR] = UID_ACCEPTOR, [KIND_WORKER] = UID_WORKER,
-	    [KIND_ADMIN] = UID_ADMIN};
+	    [KIND_ADMIN] = UID_ADMIN, [KIND_AUTH] = UID_AUTH};
 
 	return tree.is_root ? uids[kind] : 0;
 }

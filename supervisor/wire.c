@@ -31,6 +31,7 @@ files_of(const struct child *c)
 		return (uint32_t)json_get_u64(json_member(
 		    c->connector->resolved, "limits"), "open_files", 256);
 	case KIND_ADMIN:
+	case KIND_AUTH:
 		return ADMIN_FILES;
 	case KIND_ROUTER:
 	case KIND_SUPERVISOR:
@@ -46,7 +47,7 @@ memory_of(const struct child *c)
 	struct json_object *limits = json_member(c->kind == KIND_WORKER ?
 	    c->connector->resolved : tree.config->resolved, "limits");
 
-	return c->kind == KIND_ADMIN ? 0 : json_get_u64(limits, "memory", 0);
+	return c->kind == KIND_ADMIN || c->kind == KIND_AUTH ? 0 : json_get_u64(limits, "memory", 0);
 }
 
 static void
@@ -145,7 +146,18 @@ wire_link(struct child *a, struct child *b)
 	close(ends[1]);
 }
 
-/* The router speaks with everybody; the rest only with it and us. */
+/*
+ * The router speaks with everybody but the auth process, that one with the
+ * acceptors; the rest only with the router and us.
+ */
+static bool
+kinds_speak(enum ipc_kind a, enum ipc_kind b)
+{
+	if (a == KIND_AUTH || b == KIND_AUTH)
+		return a == KIND_ACCEPTOR || b == KIND_ACCEPTOR;
+	return a == KIND_ROUTER || b == KIND_ROUTER;
+}
+
 static uint32_t
 wire_links(struct child *c)
 {
@@ -154,7 +166,7 @@ wire_links(struct child *c)
 
 	for (other = tree.children; other != NULL; other = other->next) {
 		if (other == c || !child_is_linked(other) ||
-		    (c->kind != KIND_ROUTER && other->kind != KIND_ROUTER))
+		    !kinds_speak(c->kind, other->kind))
 			continue;
 		wire_link(c, other);
 		acceptors += other->kind == KIND_ACCEPTOR;

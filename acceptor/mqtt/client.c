@@ -1,5 +1,6 @@
 #include "acceptor/mqtt/client.h"
 
+#include "acceptor/mqtt/admit.h"
 #include "acceptor/mqtt/client_io.h"
 #include "acceptor/mqtt/pool.h"
 #include "acceptor/mqtt/router.h"
@@ -73,6 +74,7 @@ client_free(struct client *c)
 {
 	roster_remove(c);
 	io_release(c);
+	admit_free(c);
 	free(c->id);
 	free(c->username);
 	if (c->will != NULL)
@@ -140,6 +142,7 @@ client_end(struct client *c, enum mqtt_reason reason, bool is_abrupt)
 
 	if (c->state >= CLIENT_CLOSING)
 		return;
+	admit_cancel(c);
 	c->reason = (uint8_t)reason;
 	c->state = CLIENT_CLOSING;
 	while (c->subs != NULL)
@@ -251,7 +254,7 @@ on_due(struct client *c)
 		client_hang_up(c);
 		return;
 	}
-	if (c->state == CLIENT_NEW) {
+	if (c->state <= CLIENT_ASKING) {
 		client_end(c, MQTT_KEEP_ALIVE_TIMEOUT, true);
 		return;
 	}

@@ -1,5 +1,6 @@
 #include "acceptor/mqtt/inbound.h"
 
+#include "acceptor/mqtt/admit.h"
 #include "acceptor/mqtt/client.h"
 #include "acceptor/mqtt/outbound.h"
 #include "acceptor/mqtt/router.h"
@@ -276,6 +277,26 @@ distribute(struct client *c, const struct mqtt_publish *p,
 		answer(c, p, number, is_heard);
 }
 
+/*
+ * Not allowed: told where the version can, else answered as if it had been
+ * taken (3.1.1, 3.3.5.2).
+ */
+static void
+deny(struct client *c, const struct mqtt_publish *p)
+{
+	uint8_t reason = c->version >= MQTT_V5 ? MQTT_NOT_AUTHORIZED :
+	    MQTT_SUCCESS;
+
+	mqtt.stats.publishes_denied_total++;
+	if (p->qos == 1)
+		ack_add(c, MQTT_PUBACK, p->id, reason, 0);
+	if (p->qos != 2)
+		return;
+	if (c->version < MQTT_V5)
+		id_set_add(&client_flow(c)->received, p->id);
+	ack_add(c, MQTT_PUBREC, p->id, reason, 0);
+}
+
 enum mqtt_reason
 inbound_publish(struct client *c, struct mqtt_publish *p)
 {
@@ -299,7 +320,9 @@ inbound_publish(struct client *c, struct mqtt_publish *p)
 	    unanswered(c->flow) >= mqtt.limits.max_inflight &&
 	    !(p->qos == 2 && id_set_has(&c->flow->received, p->id)))
 		return MQTT_RECEIVE_MAXIMUM_EXCEEDED;
-	if (is_repeated(c, p))
+	if (!admit_may_publish(c, route->serial, p->topic))
+		deny(c, p);
+	else if (is_repeated(c, p))
 		answer_again(c, p);
 	else
 		distribute(c, p, route);

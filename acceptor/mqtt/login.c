@@ -1,5 +1,6 @@
 #include "acceptor/mqtt/login.h"
 
+#include "acceptor/mqtt/admit.h"
 #include "acceptor/mqtt/client.h"
 #include "acceptor/mqtt/router.h"
 #include "acceptor/mqtt/subscribe.h"
@@ -26,8 +27,6 @@ bytes_dup(struct slice s)
 static enum mqtt_reason
 connect_check(const struct mqtt_connect *m)
 {
-	if (mqtt_has(&m->properties, MQTT_PROP_AUTHENTICATION_METHOD))
-		return MQTT_BAD_AUTHENTICATION_METHOD;
 	/* 3.1.1 [MQTT-3.1.3-8]; 3.1 wants at least one character */
 	if (m->client_id.len == 0 && (m->version == MQTT_V31 ||
 	    (m->version == MQTT_V311 && !m->clean_start)))
@@ -155,6 +154,12 @@ login(struct client *c, const struct mqtt_connect *m)
 	identity_set(c, m);
 	will_set(c, m);
 	terms_set(c, m);
+	admit(c, m);
+}
+
+void
+login_admitted(struct client *c)
+{
 	c->state = CLIENT_WAITING;
 	wheel_remove(c);
 	client_stop(c, STOP_CONNECT);
@@ -207,6 +212,7 @@ connack_properties(const struct client *c, struct mqtt_properties *p)
 	    (uint32_t)mqtt.limits.max_packet_size);
 	mqtt_set_topic_alias_maximum(p, mqtt.limits.topic_alias_maximum);
 	mqtt_set_shared_subscription_available(p, 0);
+	admit_connack(c, p);
 	if (c->is_id_assigned)
 		mqtt_set_assigned_client_identifier(p, client_id(c));
 	if (mqtt.limits.keep_alive_max_s != 0)

@@ -12,6 +12,8 @@
 
 /* A right CONNECT of a new connection. */
 void login(struct client *c, const struct mqtt_connect *connect);
+/* Whoever it is, it may come in: the router is told. */
+void login_admitted(struct client *c);
 /* The router's answer. */
 void login_connected(struct client *c, const struct ipc_connected *m);
 /* The client's DISCONNECT. */

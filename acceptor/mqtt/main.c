@@ -1,6 +1,8 @@
 /* acceptor-mqtt - MQTT 3.1, 3.1.1 and 5.0. */
+#include "acceptor/auth_link.h"
 #include "acceptor/endpoint.h"
 #include "acceptor/listener.h"
+#include "acceptor/mqtt/admit.h"
 #include "acceptor/mqtt/client.h"
 #include "acceptor/mqtt/router.h"
 #include "acceptor/mqtt/shutdown.h"
@@ -19,7 +21,16 @@ on_setup(struct json_object *config)
 	wanted_init(&mqtt.wanted);
 	routes_init(&mqtt.routes, &mqtt.subs, &mqtt.wanted);
 	router_init();
+	admit_init();
+	admit_configure(config);
 	clients_init(proc_loop());
+}
+
+static void
+on_reconfigure(struct json_object *config)
+{
+	mqtt_configure(config);
+	admit_configure(config);
 }
 
 static void
@@ -28,6 +39,8 @@ on_link(enum ipc_kind kind, const char *name, uint64_t incarnation, int fd)
 	(void)incarnation;
 	if (kind == KIND_ROUTER)
 		router_link(name, fd);
+	else if (kind == KIND_AUTH)
+		auth_link(name, fd);
 	else
 		close(fd);
 }
@@ -81,13 +94,14 @@ static void
 on_prepare(void)
 {
 	clients_prepare();
+	auth_link_prepare();
 	router_prepare();
 }
 
 static const struct proc_ops ops = {
     .kind = KIND_ACCEPTOR,
     .on_setup = on_setup,
-    .on_reconfigure = mqtt_configure,
+    .on_reconfigure = on_reconfigure,
     .on_link = on_link,
     .on_listener = on_listener,
     .on_listener_gone = listener_close,

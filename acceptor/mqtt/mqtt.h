@@ -56,6 +56,7 @@ struct json_object *mqtt_metrics(void);
 
 enum client_state {
 	CLIENT_NEW,		/* CONNECT has to come */
+	CLIENT_ASKING,		/* the auth process is asked about it */
 	CLIENT_WAITING,		/* for the router's answer */
 	CLIENT_ON,
 	CLIENT_CLOSING,		/* what is written leaves, no more is read */
@@ -123,6 +124,7 @@ struct client {
 	struct request *requests;	/* SUBSCRIBEs under way */
 	struct flow *flow;
 	struct will *will;
+	struct guest *guest;	/* admit.h, or NULL */
 	uint8_t *id;		/* client identifier */
 	uint8_t *username;	/* NULL: none */
 	uint32_t due_s;		/* when the wheel looks at it */

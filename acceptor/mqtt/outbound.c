@@ -1,5 +1,6 @@
 #include "acceptor/mqtt/outbound.h"
 
+#include "acceptor/mqtt/admit.h"
 #include "acceptor/mqtt/client.h"
 #include "acceptor/mqtt/router.h"
 #include "acceptor/mqtt/translate.h"
@@ -483,7 +484,8 @@ outbound_queue(struct client *c, const struct ipc_queue_item *item)
 
 	if (!client_is_on(c))
 		return;
-	if (!outbound_message(&m, &deliver)) {
+	if (!admit_may_receive(c, item->topic) ||
+	    !outbound_message(&m, &deliver)) {
 		queue_skip(c, item);
 		return;
 	}

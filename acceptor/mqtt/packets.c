@@ -1,5 +1,6 @@
 #include "acceptor/mqtt/packets.h"
 
+#include "acceptor/mqtt/admit.h"
 #include "acceptor/mqtt/client.h"
 #include "acceptor/mqtt/inbound.h"
 #include "acceptor/mqtt/login.h"
@@ -120,14 +121,16 @@ on_disconnect(struct client *c, const struct mqtt_frame *f)
 		refuse(c, reason);
 }
 
-/* No CONNECT named a method, so nobody may go on with one. */
 static void
 on_auth(struct client *c, const struct mqtt_frame *f)
 {
 	struct mqtt_disconnect auth;
 	enum mqtt_reason reason = mqtt_auth_get(f, c->version, &auth);
 
-	refuse(c, reason == MQTT_SUCCESS ? MQTT_PROTOCOL_ERROR : reason);
+	if (reason == MQTT_SUCCESS)
+		reason = admit_auth(c, &auth);
+	if (reason != MQTT_SUCCESS)
+		refuse(c, reason);
 }
 
 /* What only a server sends is a protocol error. */
@@ -150,9 +153,11 @@ packet_handle(struct client *c, const struct mqtt_frame *frame)
 {
 	packet_handler *handler = handlers[frame->type];
 
-	/* [MQTT-3.1.0-1]: first of all a CONNECT */
+	/* [MQTT-3.1.0-1]: first of all a CONNECT; [MQTT-3.1.2-30] */
 	if (handler == NULL ||
-	    (c->state == CLIENT_NEW && frame->type != MQTT_CONNECT))
+	    (c->state == CLIENT_NEW && frame->type != MQTT_CONNECT) ||
+	    (c->state == CLIENT_ASKING && frame->type != MQTT_AUTH &&
+	    frame->type != MQTT_DISCONNECT))
 		refuse(c, MQTT_PROTOCOL_ERROR);
 	else
 		handler(c, frame);

@@ -105,6 +105,8 @@ route_find(struct routes *r, struct slice topic)
 		return NULL;
 	if (r->bytes > BYTES_MAX)
 		routes_clear(r);
+	if (!is_same || route->serial == 0)
+		route->serial = ++r->serials;
 	route_build(r, route, topic);
 	route->hash = hash;
 	return route;

@@ -16,6 +16,7 @@ struct route {
 	uint64_t hash;
 	uint64_t generation;	/* of the subscriptions, 0: nothing here */
 	uint64_t changes;	/* of what is wanted */
+	uint64_t serial;	/* of the topic: no other ever has it */
 	uint8_t *topic;
 	uint32_t topic_len;
 	uint32_t count;
@@ -30,6 +31,7 @@ struct routes {
 	struct wanted *wanted;
 	struct route *slots;
 	size_t bytes;
+	uint64_t serials;
 };
 
 void routes_init(struct routes *r, struct subs *subs, struct wanted *wanted);

@@ -1,5 +1,6 @@
 #include "acceptor/mqtt/subscribe.h"
 
+#include "acceptor/mqtt/admit.h"
 #include "acceptor/mqtt/client.h"
 #include "acceptor/mqtt/outbound.h"
 #include "acceptor/mqtt/router.h"
@@ -174,24 +175,58 @@ local_remove(struct client *c, struct slice filter)
 		subs_remove(&mqtt.subs, &c->subs, sub);
 }
 
+/* What it may no longer have is taken out of its session. */
+static void
+session_unsubscribe(struct client *c, struct ipc_batch *gone)
+{
+	if (gone->count > 0)
+		router_unsubscribe(c->conn, ++requests.next_seq, gone);
+	buf_fini(&gone->bytes);
+}
+
 void
 subscriptions_restore(struct client *c, struct ipc_list subs)
 {
+	struct ipc_batch gone = {0};
 	struct ipc_session_sub item;
 	bool existed;
 
 	while (ipc_next_session_sub(&subs, &item) > 0) {
+		if (!admit_may_subscribe(c, item.filter)) {
+			ipc_add_filter_item(&gone,
+			    &(struct ipc_filter_item){item.filter});
+			continue;
+		}
 		if ((item.options & SUB_QOS) == 0)
 			local_add(c, item.filter, item.options, item.sub_id,
 			    NULL, &existed);
 	}
+	session_unsubscribe(c, &gone);
+}
+
+void
+subscriptions_check(struct client *c)
+{
+	struct subscription *sub = c->subs, *next;
+	struct ipc_batch gone = {0};
+
+	for (; sub != NULL; sub = next) {
+		next = sub->of_next;
+		if (admit_may_subscribe(c, filter_text(sub->filter)))
+			continue;
+		if (c->session != 0)
+			ipc_add_filter_item(&gone, &(struct ipc_filter_item){
+			    filter_text(sub->filter)});
+		subs_remove(&mqtt.subs, &c->subs, sub);
+	}
+	session_unsubscribe(c, &gone);
 }
 
 /* ---- SUBSCRIBE ---------------------------------------------------------- */
 
 /* What is refused before anybody is asked; QoS 0 to 2 otherwise. */
 static uint8_t
-filter_refusal(const struct mqtt_filter *f)
+filter_refusal(const struct client *c, const struct mqtt_filter *f)
 {
 	struct slice group, filter = f->filter;
 
@@ -199,6 +234,10 @@ filter_refusal(const struct mqtt_filter *f)
 		return MQTT_TOPIC_FILTER_INVALID;
 	if (mqtt_filter_share(&filter, &group))
 		return MQTT_SHARED_SUBSCRIPTIONS_NOT_SUPPORTED;
+	if (!admit_may_subscribe(c, f->filter)) {
+		mqtt.stats.subscribes_denied_total++;
+		return MQTT_NOT_AUTHORIZED;
+	}
 	return f->qos;
 }
 
@@ -242,7 +281,7 @@ subscribe(struct client *c, const struct mqtt_subscribe *s)
 	uint8_t reason;
 
 	while (mqtt_filter_next(&rest, &f)) {
-		reason = filter_refusal(&f);
+		reason = filter_refusal(c, &f);
 		buf_add_u8(&r->reasons, reason);
 		if (reason >= 0x80)
 			continue;

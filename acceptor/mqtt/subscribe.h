@@ -17,6 +17,8 @@ void unsubscribe(struct client *c, const struct mqtt_subscribe *s);
 
 /* The subscriptions of a persistent session that is resumed. */
 void subscriptions_restore(struct client *c, struct ipc_list subs);
+/* The rules changed: those that it may no longer have end. */
+void subscriptions_check(struct client *c);
 /* A client ends: what it asked for is forgotten. */
 void requests_drop(struct client *c);
 

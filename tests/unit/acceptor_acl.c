@@ -1,5 +1,5 @@
 /* links: acceptor_auth base */
-#include "acceptor/auth/acl.h"
+#include "acceptor/acl.h"
 
 #include <criterion/criterion.h>
 

@@ -191,8 +191,6 @@ Test(config, what_is_not_built_is_refused)
 	expect_faults("listeners: [{protocol: mqtt, transport: quic, "
 	    "bind: \"127.0.0.1:1\"}]", "listeners[0].transport: `quic` is not "
 	    "built (line 1, column 41)\n");
-	expect_faults("auth: { users_file: /etc/users }",
-	    "auth.users_file: not built (line 1, column 21)\n");
 	expect_faults("admin: { users: { a: b } }",
 	    "admin.users: not built (line 1, column 17)\n");
 	expect_faults("connectors: {c: {type: postgres, topics: [a], "
@@ -276,8 +274,9 @@ Test(config, public_listeners_need_a_word)
 {
 	expect_faults("listeners: [{protocol: mqtt, bind: \"0.0.0.0:1883\"}]",
 	    "listeners[0].bind: 0.0.0.0 is a public address and no "
-	    "authentication is configured; auth.allow_anonymous: true lets "
-	    "anybody in (line 1, column 36)\n");
+	    "authentication is configured: name auth.users_file, or "
+	    "auth.required for users made by command; auth.allow_anonymous: "
+	    "true lets anybody in (line 1, column 36)\n");
 	config_free(parse("listeners: [{protocol: mqtt, bind: \"*:1883\"}]\n"
 	    "auth: {allow_anonymous: true}\n"));
 	expect_faults("admin: { http: \"0.0.0.0:80\" }",

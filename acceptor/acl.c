@@ -1,4 +1,4 @@
-#include "acceptor/auth/acl.h"
+#include "acceptor/acl.h"
 
 #include "base/buf.h"
 #include "base/mem.h"

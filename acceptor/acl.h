@@ -12,8 +12,8 @@
  * in it, or an absent one, makes an allowing rule not apply and a denying one
  * apply to every such topic ('+' in its place).
  */
-#ifndef ACCEPTOR_AUTH_ACL_H
-#define ACCEPTOR_AUTH_ACL_H
+#ifndef ACCEPTOR_ACL_H
+#define ACCEPTOR_ACL_H
 
 #include "base/slice.h"
 
