@@ -105,6 +105,8 @@ run_clear(struct job *j)
 		f->next = NULL;
 	curl_slist_free_all(j->run.fields);
 	j->run.fields = NULL;
+	free(j->run.kept);
+	j->run.kept = NULL;
 	buf_clear(&j->run.url);
 	buf_trim(&j->answer, BODY_KEPT);
 	buf_clear(&j->answer);
@@ -200,6 +202,13 @@ http_run_field(struct http_run *run, const char *fmt, ...)
 	run->fields = curl_slist_append(run->fields, line);
 }
 
+void
+http_run_keep(struct http_run *run, void *kept)
+{
+	free(run->kept);
+	run->kept = kept;
+}
+
 static bool
 is_held(struct job *j, const struct sink_record *r)
 {
@@ -252,6 +261,8 @@ run_render(struct job *j)
 		before = j->body.len;
 		if (!h->ops->add(h->self, r->rec, &j->body, &why)) {
 			j->body.len = before;
+			if (why == NULL)
+				break;
 			answer(j, i, SINK_REFUSED, why);
 			continue;
 		}

@@ -27,6 +27,7 @@ struct http_run {
 	CURL *easy;
 	struct buf url;		/* begins as the target's URL */
 	struct curl_slist *fields;	/* headers of this request alone */
+	void *kept;		/* the type's, freed with the request */
 };
 
 struct http_verdict {
@@ -38,7 +39,11 @@ struct http_verdict {
 };
 
 struct http_batch_ops {
-	/* Appends a record. False: it is to be refused, *why says why. */
+	/*
+	 * Appends a record. False: it is to be refused, *why says why; or,
+	 * with *why NULL, the run has to end before it, which is not its
+	 * first.
+	 */
 	bool (*add)(void *self, const struct record *, struct buf *body,
 	    const char **why);
 	/* Around the records; may be NULL. */
@@ -95,6 +100,9 @@ void http_run_answer(struct http_run *, size_t i, enum sink_outcome,
 /* A header of this request alone, as printf writes it. */
 void http_run_field(struct http_run *, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
+
+/* Keeps what is on the heap until the request is over. */
+void http_run_keep(struct http_run *, void *kept);
 
 /* --- what the tables of such types have in common ------------------------- */
 

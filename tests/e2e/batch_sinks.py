@@ -22,9 +22,9 @@ def definition(type, config, common=None):
             "failure_strategy": QUICK, **(common or {}), "config": config}
 
 
-def start(new_tree, definition):
-    return new_tree({"streams": STREAMS,
-                     "connectors": {NAME: definition}}).start()
+def start(new_tree, definition, **config):
+    return new_tree({"streams": STREAMS, "connectors": {NAME: definition},
+                     **config}).start()
 
 
 def publish(tree, messages, version=4):
