@@ -40,7 +40,7 @@ class Sub:
         self.process = subprocess.Popen(
             ["stdbuf", "-oL", "mosquitto_sub", "-p", str(broker.mqtt_port), "-C", str(count),
              "-W", str(timeout), "-d", *args], stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE, text=True,
+            stderr=subprocess.DEVNULL, text=True,
             preexec_fn=bulkhead._dies_with_us)
         self.early = []   # retained ones may come before the SUBACK
         for line in self.process.stdout:
@@ -49,7 +49,9 @@ class Sub:
             self.early.append(line.rstrip("\n"))
 
     def messages(self):
-        out, _ = self.process.communicate(timeout=30)
+        # Not communicate(): it forgets what readline has read ahead.
+        out = self.process.stdout.read()
+        self.process.wait(30)
         return [line for line in self.early + out.splitlines()
                 if not line.startswith(("Client ", "Subscribed"))]
 
