@@ -253,6 +253,28 @@ def test_dead_letters(new_tree, http_target, tmp_path):
     assert tree.show("w")["dlq_rows"] == 0
 
 
+def test_definitions_versions(new_tree, tmp_path):
+    """Each version of a definition has its own row, counted by its filter."""
+    path = tmp_path / "out.log"
+    tree = new_tree({"streams": {"t": {"topics": ["t/#"]}}}).start()
+    tree.create_connector("f", "file", {"path": str(path)},
+                          topics=["t/a"], **FOLLOW)
+    publish(tree, 5, topic="t/a")
+    publish(tree, 7, topic="t/b")
+    tree.wait_drained("f", count=5)
+    changed = tmp_path / "f.json"
+    changed.write_text(json.dumps({
+        "name": "f", "type": "file", "topics": ["t/b"],
+        "config": {"path": str(path)}, **FOLLOW}))
+    tree.cli("connector", "update", str(changed))
+    publish(tree, 5, topic="t/a")
+    publish(tree, 7, topic="t/b")
+    row = tree.wait_drained("f", count=12)
+    assert row["delivered"] == 12 and row["unaccounted"] == 0
+    assert [r["matched"] for r in row["rows"]] == [5, 7]
+    assert len(compare.lines(path)) == 12
+
+
 def test_rate_limit(new_tree, tmp_path):
     path = tmp_path / "out.log"
     tree = new_tree({"streams": {"t": {"topics": ["t/#"]}},
