@@ -108,6 +108,8 @@ Test(jwt, every_changed_byte_is_refused)
 		cr_assert_not_null(jwt_verify(
 		    k, slice_of(buf_data(&b), i), NOW, 0, true, &o));
 	}
+	jwt_key_free(k);
+	buf_fini(&b);
 }
 
 static void
@@ -173,4 +175,8 @@ Test(jwt, rsa_and_elliptic_curves)
 	len = BIO_get_mem_data(bio, &pem);
 	cr_assert_null(jwt_key_public("RS256", slice_of(pem, (size_t)len)));
 	cr_assert_null(jwt_key_public("RS256", slice_str("garbage")));
+	BIO_free(bio);
+	EVP_PKEY_free(rsa);
+	EVP_PKEY_free(small);
+	EVP_PKEY_free(ec);
 }

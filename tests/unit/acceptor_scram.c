@@ -14,6 +14,13 @@ static struct buf out;
 
 /* The exchange of RFC 7677, section 3. */
 static void
+end(void)
+{
+	scram_fini(&s);
+	buf_fini(&out);
+}
+
+static void
 begin(void)
 {
 	struct scram_secret secret;
@@ -32,14 +39,14 @@ begin(void)
 	buf_clear(&out);
 }
 
-Test(scram, the_exchange_of_the_rfc, .init = begin)
+Test(scram, the_exchange_of_the_rfc, .init = begin, .fini = end)
 {
 	cr_assert(scram_client_final(&s, slice_str(FINAL), &out));
 	cr_assert_str_eq(buf_cstr(&out),
 	    "v=6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4=");
 }
 
-Test(scram, every_changed_byte_is_refused, .init = begin)
+Test(scram, every_changed_byte_is_refused, .init = begin, .fini = end)
 {
 	char text[] = FINAL;
 
@@ -69,4 +76,5 @@ Test(scram, first_messages_that_are_refused)
 	scram_init(&s);
 	cr_assert(scram_client_first(&s, slice_str("y,,n=a=2Cb=3D,r=x")));
 	cr_assert(slice_is(buf_slice(&s.username), "a,b="));
+	scram_fini(&s);
 }
