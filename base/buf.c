@@ -31,12 +31,10 @@ buf_fini(struct buf *b)
 }
 
 uint8_t *
-buf_reserve(struct buf *b, size_t n)
+buf_grow(struct buf *b, size_t n)
 {
 	size_t used = b->len - b->off, cap;
 
-	if (b->cap - b->len >= n && b->p != NULL)
-		return b->p + b->len;
 	if (b->off > 0) {
 		memmove(b->p, b->p + b->off, used);
 		b->off = 0;
@@ -51,27 +49,6 @@ buf_reserve(struct buf *b, size_t n)
 	b->p = mem_realloc(b->p, cap);
 	b->cap = cap;
 	return b->p + b->len;
-}
-
-void
-buf_add(struct buf *b, const void *p, size_t n)
-{
-	if (n == 0)
-		return;
-	memcpy(buf_reserve(b, n), p, n);
-	b->len += n;
-}
-
-void
-buf_add_slice(struct buf *b, struct slice s)
-{
-	buf_add(b, s.p, s.len);
-}
-
-void
-buf_add_str(struct buf *b, const char *s)
-{
-	buf_add(b, s, strlen(s));
 }
 
 void

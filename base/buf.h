@@ -20,17 +20,40 @@ struct buf {
 void buf_init(struct buf *b);
 void buf_fini(struct buf *b);
 
+/* What buf_reserve does when there is no room. */
+uint8_t *buf_grow(struct buf *b, size_t n);
 /* Room for n more bytes at the end; returns where they start. */
-uint8_t *buf_reserve(struct buf *b, size_t n);
+static inline uint8_t *
+buf_reserve(struct buf *b, size_t n)
+{
+	if (__builtin_expect(b->cap - b->len >= n && b->p != NULL, 1))
+		return b->p + b->len;
+	return buf_grow(b, n);
+}
 /* Counts n bytes, written at what buf_reserve returned, as added. */
 static inline void
 buf_commit(struct buf *b, size_t n)
 {
 	b->len += n;
 }
-void buf_add(struct buf *b, const void *p, size_t n);
-void buf_add_slice(struct buf *b, struct slice s);
-void buf_add_str(struct buf *b, const char *s);
+static inline void
+buf_add(struct buf *b, const void *p, size_t n)
+{
+	if (n == 0)
+		return;
+	memcpy(buf_reserve(b, n), p, n);
+	b->len += n;
+}
+static inline void
+buf_add_slice(struct buf *b, struct slice s)
+{
+	buf_add(b, s.p, s.len);
+}
+static inline void
+buf_add_str(struct buf *b, const char *s)
+{
+	buf_add(b, s, strlen(s));
+}
 void buf_addf(struct buf *b, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 
