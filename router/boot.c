@@ -228,8 +228,7 @@ load_stream(struct db_stmt *st)
 	if (stream == NULL)
 		proc_park("router.db: stream %.*s: %s; it was left as it is",
 		    SLICE_ARG(db_column_text(st, 0)), why);
-	/* Not new: its folder stays. */
-	stream->state = STREAM_LEAVING;
+	stream->state = STREAM_CLOSED;
 	json_object_put(def);
 }
 

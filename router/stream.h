@@ -23,7 +23,12 @@
 #define STREAM_PARTITIONS_MAX 1024u
 
 enum stream_source { STREAM_CONFIG, STREAM_API, STREAM_INTERNAL };
-enum stream_state { STREAM_NEW, STREAM_OPEN, STREAM_LEAVING };
+enum stream_state {
+	STREAM_NEW,	/* its row has to be committed first */
+	STREAM_CLOSED,	/* known, its folder not looked at yet */
+	STREAM_OPEN,
+	STREAM_LEAVING,
+};
 
 struct reader;
 LIST_HEAD(reader_list, reader);
