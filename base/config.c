@@ -121,6 +121,7 @@ config_check(const struct config_doc *doc, struct json_object *config,
 	    "connectors");
 
 	listeners_check(doc, config);
+	auth_check(doc, config);
 	admin_check(doc, config);
 	if (streams == NULL)
 		return;

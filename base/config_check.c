@@ -81,7 +81,54 @@ bool
 auth_is_configured(struct json_object *auth)
 {
 	return json_get_bool(auth, "required", false) ||
-	    json_get_str(auth, "users_file", NULL) != NULL;
+	    json_get_str(auth, "users_file", NULL) != NULL ||
+	    json_get_str(json_member(auth, "jwt"), "algorithm", NULL) !=
+		NULL ||
+	    json_get_str(json_member(auth, "http"), "url", NULL) != NULL;
+}
+
+static void
+methods_check(const struct config_doc *doc, struct json_object *list)
+{
+	size_t n = list == NULL ? 0 : json_object_array_length(list);
+	const char *name;
+	char path[64];
+
+	for (size_t i = 0; i < n; i++) {
+		name = json_object_get_string(
+		    json_object_array_get_idx(list, i));
+		snprintf(path, sizeof(path), "auth.methods[%zu]", i);
+		if (strcmp(name, "jwt") != 0 && strcmp(name, "users") != 0 &&
+		    strcmp(name, "http") != 0)
+			config_fault(doc, path,
+			    "`%.40s` is not jwt, users or http", name);
+	}
+}
+
+void
+auth_check(const struct config_doc *doc, struct json_object *config)
+{
+	struct json_object *auth = json_object_object_get(config, "auth");
+	struct json_object *jwt = json_member(auth, "jwt");
+	const char *algorithm = json_get_str(jwt, "algorithm", NULL);
+	const char *url = json_get_str(json_member(auth, "http"), "url", NULL);
+	bool has_secret = json_get_str(jwt, "secret", NULL) != NULL;
+	bool has_key = json_get_str(jwt, "key_file", NULL) != NULL;
+
+	methods_check(doc, json_member(auth, "methods"));
+	if (url != NULL && strncmp(url, "http://", 7) != 0 &&
+	    strncmp(url, "https://", 8) != 0)
+		config_fault(doc, "auth.http.url",
+		    "begins with http:// or https://");
+	if (algorithm == NULL && (has_secret || has_key))
+		config_fault(doc, "auth.jwt.algorithm", "is required");
+	if (algorithm == NULL)
+		return;
+	if (algorithm[0] == 'H' ? !has_secret || has_key :
+	    !has_key || has_secret)
+		config_fault(doc, "auth.jwt.algorithm", "%s goes with %s",
+		    algorithm, algorithm[0] == 'H' ? "`secret`" :
+		    "`key_file`");
 }
 
 /* What goes with what in `tls`; *option names what the fault is about. */

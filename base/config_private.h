@@ -26,6 +26,7 @@ secrets_of(const struct config_input *in)
 
 /* Pairs and references between options; o is resolved. */
 void listeners_check(const struct config_doc *, struct json_object *config);
+void auth_check(const struct config_doc *, struct json_object *config);
 void admin_check(const struct config_doc *, struct json_object *config);
 void streams_check(const struct config_doc *, struct json_object *streams);
 /* streams NULL: which exist is not known here. */

@@ -10,9 +10,11 @@
 #define DATABASE "auth/auth.db"
 
 static const struct {
+	const char *section;	/* of `auth`, or NULL */
 	const char *option;
 	const char *name;
-} sources[] = {{"users_file", "users"}, {"acl_file", "acl"}};
+} sources[] = {{NULL, "users_file", "users"}, {NULL, "acl_file", "acl"},
+    {"jwt", "key_file", "jwt_key"}};
 
 static struct {
 	struct json_object *now;	/* in use */
@@ -69,7 +71,9 @@ auth_files_read(struct json_object *config, char *why, size_t size)
 
 	buf_init(&text);
 	for (size_t i = 0; i < sizeof(sources) / sizeof(sources[0]); i++) {
-		path = json_get_str(auth, sources[i].option, NULL);
+		path = json_get_str(sources[i].section == NULL ? auth :
+		    json_member(auth, sources[i].section), sources[i].option,
+		    NULL);
 		if (path == NULL || !is_good)
 			continue;
 		buf_clear(&text);

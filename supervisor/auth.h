@@ -23,7 +23,7 @@ struct child *auth_start(void);
  */
 bool auth_files_read(struct json_object *config, char *why, size_t size);
 void auth_files_commit(void);
-/* {"users": text, "acl": text}, each only where it is configured; a loan. */
+/* {"users": text, "acl": text, "jwt_key": text}, each only where it is configured; a loan. */
 struct json_object *auth_files(void);
 /* After a reload: it and the acceptors are told. */
 void auth_reload(void);

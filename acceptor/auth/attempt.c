@@ -2,6 +2,8 @@
 
 #include "acceptor/auth/cache.h"
 #include "acceptor/auth/desk.h"
+#include "acceptor/auth/http_call.h"
+#include "acceptor/auth/jwt_login.h"
 #include "acceptor/auth/methods.h"
 #include "acceptor/auth/password.h"
 #include "acceptor/auth/policy.h"
@@ -19,7 +21,7 @@
 #include <sys/random.h>
 #include <unistd.h>
 
-enum verdict { ALLOWED, DENIED, UNKNOWN, PENDING };
+#define CALLERS 8u	/* threads that wait for auth.http */
 
 struct attempt {
 	struct pool_job job;	/* first: what the pool knows of it */
@@ -32,12 +34,16 @@ struct attempt {
 	bool is_decoy;		/* nobody's hash */
 	uint8_t digest[CACHE_DIGEST_LEN];
 	enum verdict verdict;
+	/* What a method has found beside. */
+	struct found found;
+	struct http_call *call;
 	atomic_bool is_cancelled;
 };
 
 static struct {
 	struct attempt *first;
 	struct cache *cache;
+	struct pool *hashers, *callers;
 	char *decoy;
 	uint64_t begun, allowed, denied, cached, hashed;
 } attempts;
@@ -60,7 +66,14 @@ attempt_init(void)
 	explicit_bzero(key, sizeof(key));
 	attempts.decoy = slice_dup(buf_slice(&b));
 	buf_fini(&b);
-	pool_open(proc_loop(), cpus < 2 ? 2 : cpus > 8 ? 8 : (unsigned)cpus);
+	attempts.hashers = pool_open(proc_loop(),
+	    cpus < 2 ? 2 : cpus > 8 ? 8 : (unsigned)cpus);
+}
+
+struct pool *
+attempt_hashers(void)
+{
+	return attempts.hashers;
 }
 
 /* ---- life ----------------------------------------------------------------- */
@@ -119,6 +132,9 @@ attempt_free(struct attempt *a)
 	if (a->next != NULL)
 		a->next->prev = a->prev;
 	hash_drop(a);
+	http_call_free(a->call);
+	buf_fini(&a->found.username);
+	buf_fini(&a->found.rules);
 	if (a->bytes.p != NULL)
 		explicit_bzero(a->bytes.p, a->bytes.cap);
 	buf_fini(&a->bytes);
@@ -134,6 +150,10 @@ attempt_answer(struct attempt *a, uint8_t reason)
 		attempts.allowed++;
 	else
 		attempts.denied++;
+	if (reason == MQTT_SUCCESS && buf_len(&a->found.username) > 0)
+		m.username = buf_slice(&a->found.username);
+	if (reason == MQTT_SUCCESS && buf_len(&a->found.rules) > 0)
+		m.rules = buf_slice(&a->found.rules);
 	if (!a->is_cancelled)
 		desk_answer(a->acceptor, &m);
 	attempt_free(a);
@@ -198,7 +218,62 @@ users_try(struct attempt *a)
 	}
 	a->job.run = hash_run;
 	a->job.done = hash_done;
-	pool_put(&a->job);
+	pool_put(attempts.hashers, &a->job);
+	return PENDING;
+}
+
+/* ---- the others ----------------------------------------------------------- */
+
+static enum verdict
+jwt_try(struct attempt *a)
+{
+	const char *why = NULL;
+	enum verdict v = jwt_login(methods.jwt, a->client_id, a->username,
+	    a->password, clock_wall_ms() / 1000, &a->found, &why);
+
+	if (v == DENIED)
+		log_limited(LOG_INFO, "a token was refused: %s", why);
+	return v;
+}
+
+static void
+http_run(struct pool_job *job)
+{
+	struct attempt *a = (struct attempt *)job;
+
+	if (!a->is_cancelled)
+		http_call_run(a->call);
+}
+
+static void
+http_done(struct pool_job *job)
+{
+	struct attempt *a = (struct attempt *)job;
+	enum verdict v = http_call_verdict(a->call, &a->found);
+
+	if (v == UNAVAILABLE)
+		log_limited(LOG_WARN, "auth.http gives no answer: %s",
+		    http_call_why(a->call));
+	http_call_free(a->call);
+	a->call = NULL;
+	attempt_go(a, v);
+}
+
+static enum verdict
+http_try(struct attempt *a)
+{
+	char *address = slice_dup(a->address);
+
+	a->call = http_call_new(methods.http, a->client_id, a->username,
+	    a->password, address);
+	free(address);
+	if (a->call == NULL)
+		return UNKNOWN;
+	if (attempts.callers == NULL)
+		attempts.callers = pool_open(proc_loop(), CALLERS);
+	a->job.run = http_run;
+	a->job.done = http_done;
+	pool_put(attempts.callers, &a->job);
 	return PENDING;
 }
 
@@ -210,6 +285,10 @@ method_try(struct attempt *a)
 	switch (methods.order[a->at]) {
 	case METHOD_USERS:
 		return users_try(a);
+	case METHOD_JWT:
+		return jwt_try(a);
+	case METHOD_HTTP:
+		return http_try(a);
 	case METHODS:
 		break;
 	}
@@ -224,8 +303,8 @@ attempt_go(struct attempt *a, enum verdict v)
 		v = method_try(a);
 	if (v == PENDING)
 		return;
-	attempt_answer(a, v == ALLOWED ? MQTT_SUCCESS :
-	    MQTT_BAD_USER_NAME_OR_PASSWORD);
+	attempt_answer(a, v == ALLOWED ? MQTT_SUCCESS : v == UNAVAILABLE ?
+	    MQTT_SERVER_UNAVAILABLE : MQTT_BAD_USER_NAME_OR_PASSWORD);
 }
 
 static void

@@ -13,6 +13,8 @@
 #include <json-c/json.h>
 
 void attempt_init(void);
+/* The threads that compute hashes. */
+struct pool *attempt_hashers(void);
 /* Everything is copied. */
 void attempt_begin(uint64_t acceptor, const struct ipc_auth_ask *ask);
 void attempt_cancel(uint64_t acceptor, uint64_t conn);

@@ -1,5 +1,6 @@
 #include "acceptor/auth/ops_user.h"
 
+#include "acceptor/auth/attempt.h"
 #include "acceptor/auth/desk.h"
 #include "acceptor/auth/password.h"
 #include "acceptor/auth/policy.h"
@@ -135,7 +136,7 @@ user_make(uint64_t id, struct json_object *args, bool is_new)
 		making_free(m);
 		return;
 	}
-	pool_put(&m->job);
+	pool_put(attempt_hashers(), &m->job);
 }
 
 void

@@ -145,7 +145,8 @@ policy_configure(struct json_object *config)
 	policy.allow_anonymous = json_get_bool(auth, "allow_anonymous",
 	    false);
 	policy.cache_ms = json_get_u64(auth, "cache", 60000);
-	methods_configure(auth, json_member(config, "files"));
+	proc_degraded("methods",
+	    methods_configure(auth, json_member(config, "files")));
 	file_users_set(file_text(config, "users"));
 	file_rules_set(file_text(config, "acl"));
 	acl_build();

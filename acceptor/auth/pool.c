@@ -1,6 +1,7 @@
 #include "acceptor/auth/pool.h"
 
 #include "base/log.h"
+#include "base/mem.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -11,13 +12,13 @@ struct queue {
 	struct pool_job *first, **last;
 };
 
-static struct {
+struct pool {
 	struct ev_loop *loop;
 	ev_async wake;
 	pthread_mutex_t lock;
 	pthread_cond_t more;
 	struct queue waiting, finished;
-} pool;
+};
 
 static void
 queue_put(struct queue *q, struct pool_job *job)
@@ -43,21 +44,21 @@ queue_take(struct queue *q)
 static void *
 worker(void *arg)
 {
+	struct pool *p = arg;
 	struct pool_job *job;
 
-	(void)arg;
-	pthread_mutex_lock(&pool.lock);
+	pthread_mutex_lock(&p->lock);
 	for (;;) {
-		job = queue_take(&pool.waiting);
+		job = queue_take(&p->waiting);
 		if (job == NULL) {
-			pthread_cond_wait(&pool.more, &pool.lock);
+			pthread_cond_wait(&p->more, &p->lock);
 			continue;
 		}
-		pthread_mutex_unlock(&pool.lock);
+		pthread_mutex_unlock(&p->lock);
 		job->run(job);
-		pthread_mutex_lock(&pool.lock);
-		queue_put(&pool.finished, job);
-		ev_async_send(pool.loop, &pool.wake);
+		pthread_mutex_lock(&p->lock);
+		queue_put(&p->finished, job);
+		ev_async_send(p->loop, &p->wake);
 	}
 	return NULL;
 }
@@ -65,50 +66,53 @@ worker(void *arg)
 static void
 on_wake(struct ev_loop *loop, ev_async *w, int events)
 {
+	struct pool *p = w->data;
 	struct pool_job *job;
 
 	(void)loop;
-	(void)w;
 	(void)events;
 	for (;;) {
-		pthread_mutex_lock(&pool.lock);
-		job = queue_take(&pool.finished);
-		pthread_mutex_unlock(&pool.lock);
+		pthread_mutex_lock(&p->lock);
+		job = queue_take(&p->finished);
+		pthread_mutex_unlock(&p->lock);
 		if (job == NULL)
 			return;
 		job->done(job);
 	}
 }
 
-void
+struct pool *
 pool_open(struct ev_loop *loop, unsigned threads)
 {
+	struct pool *p = mem_zalloc(1, sizeof(*p));
 	sigset_t all, before;
 	pthread_t thread;
 	int error = 0;
 
-	pool.loop = loop;
-	pthread_mutex_init(&pool.lock, NULL);
-	pthread_cond_init(&pool.more, NULL);
-	pool.waiting.last = &pool.waiting.first;
-	pool.finished.last = &pool.finished.first;
-	ev_async_init(&pool.wake, on_wake);
-	ev_async_start(loop, &pool.wake);
+	p->loop = loop;
+	pthread_mutex_init(&p->lock, NULL);
+	pthread_cond_init(&p->more, NULL);
+	p->waiting.last = &p->waiting.first;
+	p->finished.last = &p->finished.first;
+	ev_async_init(&p->wake, on_wake);
+	p->wake.data = p;
+	ev_async_start(loop, &p->wake);
 	/* Signals are the loop's. */
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	while (threads-- > 0 && error == 0)
-		error = pthread_create(&thread, NULL, worker, NULL);
+		error = pthread_create(&thread, NULL, worker, p);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	if (error != 0)
 		fatal("no thread: %s", strerror(error));
+	return p;
 }
 
 void
-pool_put(struct pool_job *job)
+pool_put(struct pool *p, struct pool_job *job)
 {
-	pthread_mutex_lock(&pool.lock);
-	queue_put(&pool.waiting, job);
-	pthread_cond_signal(&pool.more);
-	pthread_mutex_unlock(&pool.lock);
+	pthread_mutex_lock(&p->lock);
+	queue_put(&p->waiting, job);
+	pthread_cond_signal(&p->more);
+	pthread_mutex_unlock(&p->lock);
 }

@@ -15,8 +15,11 @@ struct pool_job {
 	void (*done)(struct pool_job *job);
 };
 
-void pool_open(struct ev_loop *loop, unsigned threads);
+struct pool;
+
+/* Lives as long as the process. */
+struct pool *pool_open(struct ev_loop *loop, unsigned threads);
 /* Jobs begin in the order in which they are put. */
-void pool_put(struct pool_job *job);
+void pool_put(struct pool *p, struct pool_job *job);
 
 #endif
