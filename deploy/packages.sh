@@ -5,7 +5,7 @@ build_packages="cmake ninja-build pkg-config gcc libc6-dev libev-dev
 libmsgpack-dev libssl-dev libsqlite3-dev libcurl4-openssl-dev node-llhttp
 libisal-dev libxxhash-dev uthash-dev zlib1g-dev libsnappy-dev liblz4-dev
 libzstd-dev libjson-c-dev libyaml-dev libpq-dev libhiredis-dev librdkafka-dev
-libmosquitto-dev libargon2-dev"
+libmosquitto-dev libmariadb-dev libargon2-dev"
 
 test_packages="libcriterion-dev mosquitto mosquitto-clients python3
 python3-pytest python3-pytest-xdist python3-paho-mqtt python3-yaml
