@@ -313,7 +313,7 @@ Test(config, transports_have_what_they_need)
 	expect_faults("listeners: [{protocol: mqtt, "
 	    "bind: \"127.0.0.1:1\", tls: {cert_file: a}}]",
 	    "listeners[0].tls.cert_file: goes with transport tls or wss "
-	    "(line 1, column 58)\n");
+	    "(line 1, column 68)\n");
 	config_free(parse("listeners: [{protocol: mqtt, "
 	    "bind: \"unix:/run/mqtt.sock\"}]"));
 }
