@@ -56,7 +56,8 @@ setup_router(struct json_object *config)
 }
 
 struct json_object *
-setup_acceptor(struct json_object *config, unsigned instance)
+setup_acceptor(struct json_object *config, const char *protocol,
+    unsigned instance)
 {
 	struct json_object *o = setup_new(config);
 	struct json_object *auth = json_object_new_object();
@@ -65,6 +66,9 @@ setup_acceptor(struct json_object *config, unsigned instance)
 	/* Of the rest of `auth` it needs nothing, and some of it is secret. */
 	json_add_bool(auth, "required", auth_is_needed(config));
 	json_object_object_add(o, "auth", auth);
+	setup_copy(o, config, "mqtt");
+	json_add_u64(o, "instances", json_get_u64(json_member(config,
+	    "acceptors"), protocol, 1));
 	json_add_u64(o, "instance", instance);
 	return o;
 }
@@ -141,7 +145,7 @@ setup_child(const struct child *c)
 	case KIND_ROUTER:
 		return setup_router(config);
 	case KIND_ACCEPTOR:
-		return setup_acceptor(config, c->instance);
+		return setup_acceptor(config, c->protocol, c->instance);
 	case KIND_WORKER:
 		return setup_worker(config, c->connector, &c->last_exit);
 	case KIND_ADMIN:

@@ -11,6 +11,7 @@
 
 struct json_object *setup_router(struct json_object *config);
 struct json_object *setup_acceptor(struct json_object *config,
+    const char *protocol,
     unsigned instance);
 struct json_object *setup_auth(struct json_object *config);
 struct json_object *setup_admin(struct json_object *config, const char *data,

@@ -4,6 +4,7 @@
 #include "acceptor/mqtt/client_io.h"
 #include "acceptor/mqtt/pool.h"
 #include "acceptor/mqtt/router.h"
+#include "acceptor/mqtt/shared.h"
 #include "acceptor/mqtt/subscribe.h"
 #include "acceptor/mqtt/wheel.h"
 #include "acceptor/transport.h"
@@ -148,6 +149,7 @@ client_end(struct client *c, enum mqtt_reason reason, bool is_abrupt)
 	while (c->subs != NULL)
 		subs_remove(&mqtt.subs, &c->subs, c->subs);
 	requests_drop(c);
+	shared_left(c);
 	flow_free(c);
 	if (is_known && !router_disconnect(c))
 		c->state = CLIENT_GONE;

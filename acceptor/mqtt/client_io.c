@@ -4,6 +4,7 @@
 #include "acceptor/mqtt/packets.h"
 #include "acceptor/mqtt/pool.h"
 #include "acceptor/mqtt/router.h"
+#include "acceptor/mqtt/shared.h"
 #include "acceptor/transport.h"
 #include "base/log.h"
 
@@ -135,6 +136,8 @@ client_unwritten(const struct client *c)
 static void
 client_drained(struct client *c)
 {
+	bool was_writing = c->is_writing;
+
 	pool_put(&c->out);
 	if (c->is_writing) {
 		c->is_writing = false;
@@ -145,6 +148,8 @@ client_drained(struct client *c)
 	}
 	if ((c->stop & STOP_OUTPUT) != 0)
 		client_resume(c, STOP_OUTPUT);
+	if (was_writing && c->state == CLIENT_ON)
+		shared_resume(c);
 }
 
 /* The kernel takes what it can; the rest waits for it to say so. */

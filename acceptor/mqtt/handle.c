@@ -75,7 +75,8 @@ on_deliver(struct link *l, struct frame *f)
 		if (!seen_add(&mqtt.seen, item.sender, item.number))
 			continue;
 		route = route_find(&mqtt.routes, item.topic);
-		if (route != NULL && route->count > 0 &&
+		if (route != NULL &&
+		    (route->count > 0 || route->group_count > 0) &&
 		    outbound_message(&m, &item))
 			outbound_fan(route, &m);
 	}

@@ -263,7 +263,7 @@ distribute(struct client *c, const struct mqtt_publish *p,
 	struct message m = {.topic = p->topic, .payload = p->payload,
 	    .qos = p->qos, .retain = p->retain, .publisher = c,
 	    .expiry = p->expiry};
-	bool is_heard = route->count > 0;
+	bool is_heard = route->count > 0 || route->group_count > 0;
 	uint64_t number = 0;
 
 	m.properties = mqtt_publish_travel(p, &inbound.travel, &m.expiry_at);

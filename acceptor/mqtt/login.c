@@ -211,8 +211,9 @@ connack_properties(const struct client *c, struct mqtt_properties *p)
 	mqtt_set_maximum_packet_size(p,
 	    (uint32_t)mqtt.limits.max_packet_size);
 	mqtt_set_topic_alias_maximum(p, mqtt.limits.topic_alias_maximum);
-	mqtt_set_shared_subscription_available(p, 0);
 	admit_connack(c, p);
+	if (!mqtt.has_shared)
+		mqtt_set_shared_subscription_available(p, 0);
 	if (c->is_id_assigned)
 		mqtt_set_assigned_client_identifier(p, client_id(c));
 	if (mqtt.limits.keep_alive_max_s != 0)

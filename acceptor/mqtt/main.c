@@ -5,6 +5,7 @@
 #include "acceptor/mqtt/admit.h"
 #include "acceptor/mqtt/client.h"
 #include "acceptor/mqtt/router.h"
+#include "acceptor/mqtt/shared.h"
 #include "acceptor/mqtt/shutdown.h"
 #include "base/log.h"
 #include "ipc/proc.h"
@@ -18,6 +19,7 @@ on_setup(struct json_object *config)
 {
 	mqtt_configure(config);
 	subs_init(&mqtt.subs, router_interest_add, router_interest_remove);
+	mqtt.subs.on_group_end = shared_drop;
 	wanted_init(&mqtt.wanted);
 	routes_init(&mqtt.routes, &mqtt.subs, &mqtt.wanted);
 	router_init();

@@ -1,5 +1,6 @@
 #include "acceptor/mqtt/mqtt.h"
 
+#include "acceptor/mqtt/shared.h"
 #include "base/json.h"
 #include "base/metrics.h"
 
@@ -34,6 +35,10 @@ mqtt_configure(struct json_object *config)
 	    "session_expiry_max", UINT64_C(604800000)) / 1000);
 	l->keep_alive_max_s = (uint16_t)(limit(o, "keep_alive_max", 0,
 	    65535000) / 1000);
+	mqtt.shared_strategy = (uint8_t)shared_strategy_parse(json_get_str(
+	    json_member(config, "mqtt"), "shared_strategy", "round_robin"));
+	/* A group must be whole in one process. */
+	mqtt.has_shared = json_get_u64(config, "instances", 1) == 1;
 	/* Clients have tables of this length: it stays as it was. */
 	if (is_first)
 		l->topic_alias_maximum = (uint16_t)limit(o,

@@ -47,6 +47,8 @@ struct mqtt {
 	struct wanted wanted;	/* outside */
 	struct routes routes;
 	struct seen seen;	/* of other acceptors' messages */
+	uint8_t shared_strategy;	/* enum shared_strategy */
+	bool has_shared;	/* shared subscriptions are served */
 };
 extern struct mqtt mqtt;
 
@@ -96,6 +98,8 @@ struct flow {
 	uint32_t pubacks;	/* of them at QoS 1 */
 	struct id_set received;	/* QoS 2 from the client, not released */
 	struct id_set releasing;	/* PUBREL came, the router knows */
+	/* Of shared groups, sent and not acknowledged. */
+	struct shared_message *shared, *shared_last;
 	struct alias *aliases;	/* topic_alias_maximum of them, by alias - 1 */
 };
 

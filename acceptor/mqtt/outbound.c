@@ -3,6 +3,7 @@
 #include "acceptor/mqtt/admit.h"
 #include "acceptor/mqtt/client.h"
 #include "acceptor/mqtt/router.h"
+#include "acceptor/mqtt/shared.h"
 #include "acceptor/mqtt/translate.h"
 #include "base/mem.h"
 #include "base/props.h"
@@ -326,12 +327,17 @@ fan_client(struct subscription *const *subs, size_t n,
 		send_copy(last->client, m, &copy);
 }
 
-/* One client's subscriptions are looked at before it may be closed. */
+/*
+ * One client's subscriptions are looked at before it may be closed. Groups
+ * come last: they are held, and the rest of the route is not needed then.
+ */
 void
 outbound_fan(const struct route *route, const struct message *m)
 {
 	size_t i = 0, end;
 
+	if (route->group_count > 0)
+		shared_hold(route);
 	while (i < route->count) {
 		end = i + 1;
 		while (end < route->count &&
@@ -340,6 +346,44 @@ outbound_fan(const struct route *route, const struct message *m)
 		fan_client(&route->subs[i], end - i, m);
 		i = end;
 	}
+	if (route->group_count > 0)
+		shared_fan(m);
+}
+
+bool
+outbound_may_take(const struct subscription *sub, uint8_t qos)
+{
+	const struct client *c = sub->client;
+	const struct flow *f = c->flow;
+
+	if (!client_is_on(c))
+		return false;
+	if (qos == 0 || (sub->options & SUB_QOS) == 0)
+		return !is_full_for_qos0(c);
+	if (queued_bytes(c) > client_allowance(mqtt.limits.max_queued_bytes))
+		return false;
+	return f == NULL ? c->receive_max > 0 :
+	    f->waiting.count == 0 && window_has_room(c, f);
+}
+
+bool
+outbound_shared(struct subscription *sub, const struct message *m,
+    bool is_dup, uint64_t *seq)
+{
+	uint8_t qos = sub->options & SUB_QOS;
+	struct copy copy = {.identifiers = &sub->id,
+	    .identifier_count = sub->id != 0,
+	    .qos = qos < m->qos ? qos : m->qos};
+	struct client *c = sub->client;
+	uint64_t before;
+
+	copy.retain = m->retain &&
+	    (sub->options & SUB_RETAIN_AS_PUBLISHED) != 0;
+	copy.dup = is_dup && copy.qos > 0;
+	*seq = before = copy.qos == 0 ? 0 : client_flow(c)->next;
+	send_copy(c, m, &copy);
+	/* Its flow is gone where it was closed; too large, it counts as sent. */
+	return copy.qos > 0 && c->flow != NULL && c->flow->next != before;
 }
 
 void
@@ -547,6 +591,8 @@ answered(struct client *c, uint64_t seq, enum settle_kind kind)
 	if (c->session != 0)
 		router_settle(c->session, seq, kind);
 	send_waiting(c);
+	if (c->flow != NULL && c->flow->shared != NULL)
+		shared_answered(c, seq);
 }
 
 void

@@ -39,6 +39,14 @@ bool outbound_message(struct message *m, const struct ipc_deliver_item *item);
 
 /* To all that subscribed. */
 void outbound_fan(const struct route *route, const struct message *m);
+/* Can a member of a shared group take one of that QoS now? */
+bool outbound_may_take(const struct subscription *sub, uint8_t qos);
+/*
+ * To that member. True when the client has to acknowledge it: by the number
+ * *seq of its window.
+ */
+bool outbound_shared(struct subscription *sub, const struct message *m,
+    bool is_dup, uint64_t *seq);
 /* A retained message for one subscription. */
 void outbound_retained(struct subscription *sub, const struct message *m);
 /* The replay is over: what came meanwhile follows. */

@@ -27,6 +27,7 @@ routes_clear(struct routes *r)
 	for (i = 0; i < SLOTS; i++) {
 		free(r->slots[i].topic);
 		free(r->slots[i].subs);
+		free(r->slots[i].groups);
 		r->slots[i] = (struct route){0};
 	}
 	r->bytes = 0;
@@ -38,6 +39,21 @@ routes_fini(struct routes *r)
 	routes_clear(r);
 	free(r->slots);
 	*r = (struct routes){0};
+}
+
+static void
+groups_add(struct route *route, const struct filter *f)
+{
+	struct group *g;
+
+	for (g = f->groups; g != NULL; g = g->next) {
+		if (route->group_count == route->group_cap) {
+			route->group_cap = route->group_cap * 2 + 4;
+			route->groups = mem_realloc(route->groups,
+			    route->group_cap * sizeof(struct group *));
+		}
+		route->groups[route->group_count++] = g;
+	}
 }
 
 static void
@@ -54,6 +70,7 @@ on_filter(void *value, void *arg)
 	}
 	for (sub = f->first; sub != NULL; sub = sub->next)
 		route->subs[route->count++] = sub;
+	groups_add(route, f);
 }
 
 static int
@@ -76,7 +93,7 @@ route_build(struct routes *r, struct route *route, struct slice topic)
 		route->topic = mem_realloc(route->topic, topic.len);
 	memcpy(route->topic, topic.p, topic.len);
 	route->topic_len = (uint32_t)topic.len;
-	route->count = 0;
+	route->count = route->group_count = 0;
 	trie_match(r->subs->trie, topic, on_filter, route);
 	if (route->count > 1)
 		qsort(route->subs, route->count,

@@ -23,6 +23,8 @@ struct route {
 	/* Sorted by client, so that one client's stand together. */
 	struct subscription **subs;
 	uint32_t cap;
+	uint32_t group_count, group_cap;
+	struct group **groups;	/* each of which one member gets it */
 	bool is_wanted;		/* outside */
 };
 

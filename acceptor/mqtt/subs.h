@@ -6,6 +6,9 @@
  * subscriptions; each client has a list of its own. The first subscription
  * of a filter and the removal of the last are told, so that the router's
  * interest follows.
+ *
+ * "$share/NAME/FILTER" is a group that hangs on its filter: its members are
+ * not the filter's own subscriptions.
  */
 #ifndef ACCEPTOR_MQTT_SUBS_H
 #define ACCEPTOR_MQTT_SUBS_H
@@ -14,6 +17,7 @@
 #include "base/trie.h"
 
 struct client;
+struct shared_message;
 
 /* Subscription options, as on the wire (MQTT 5, 3.8.3.1). */
 #define SUB_QOS 0x03
@@ -23,16 +27,33 @@ struct client;
 
 struct filter {
 	struct subscription *first;
+	struct group *groups;
 	uint32_t count;
 	uint32_t len;
 	uint64_t interest;	/* the INTEREST frame that announced it */
 	uint8_t text[];
 };
 
+/* A shared subscription; shared.h says what it does. */
+struct group {
+	struct group *next;		/* of the filter */
+	struct filter *filter;		/* NULL: the last member went */
+	struct subscription *first;
+	struct subscription *cursor;	/* whose turn it is, NULL: the first's */
+	struct shared_message *pending, *pending_last;
+	size_t pending_bytes;
+	uint32_t pending_count;
+	uint32_t count;
+	uint32_t references;	/* beside the filter's */
+	uint32_t name_len;
+	uint8_t name[];
+};
+
 struct subscription {
 	struct filter *filter;
+	struct group *group;		/* NULL: not shared */
 	struct client *client;
-	struct subscription *next, *prev;		/* of the filter */
+	struct subscription *next, *prev;	/* of the filter or group */
 	struct subscription *of_next, *of_prev;		/* of the client */
 	uint64_t replay;	/* the retained replay under way, 0 none */
 	struct parcels *held;	/* live messages that wait for its end */
@@ -47,6 +68,8 @@ struct subs {
 	/* A filter's first subscription came, its last one went. */
 	void (*on_first)(struct filter *f);
 	void (*on_last)(struct filter *f);
+	/* A group's last member went: what waits there is to be dropped. */
+	void (*on_group_end)(struct group *g);
 };
 
 void subs_init(struct subs *s, void (*on_first)(struct filter *),
@@ -63,6 +86,8 @@ struct subscription *subs_find(const struct subs *s,
     struct slice filter);
 void subs_remove(struct subs *s, struct subscription **list,
     struct subscription *sub);
+/* Gives up a reference to a group. */
+void group_release(struct group *g);
 /* Say so after options or id of a subscription were changed. */
 static inline void
 subs_changed(struct subs *s)

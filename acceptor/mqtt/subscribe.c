@@ -4,6 +4,7 @@
 #include "acceptor/mqtt/client.h"
 #include "acceptor/mqtt/outbound.h"
 #include "acceptor/mqtt/router.h"
+#include "acceptor/mqtt/shared.h"
 #include "base/mem.h"
 #include "base/topic.h"
 #include "proto/mqtt/topic.h"
@@ -32,6 +33,7 @@ static struct {
 	struct request *first;
 	uint64_t next_seq;
 	uint64_t next_replay;
+	struct buf alias;	/* what "$queue/" stands for */
 } requests;
 
 /* ---- life of a request -------------------------------------------------- */
@@ -224,21 +226,43 @@ subscriptions_check(struct client *c)
 
 /* ---- SUBSCRIBE ---------------------------------------------------------- */
 
+static bool
+is_shared(struct slice filter)
+{
+	struct slice group;
+
+	return mqtt_filter_share(&filter, &group);
+}
+
+/*
+ * "$queue/FILTER" is the group $queue of FILTER. The loan ends with the next
+ * call.
+ */
+static void
+alias_take(struct slice *filter)
+{
+	if (filter->len <= 7 || memcmp(filter->p, "$queue/", 7) != 0)
+		return;
+	buf_clear(&requests.alias);
+	buf_add_str(&requests.alias, "$share/");
+	buf_add_slice(&requests.alias, *filter);
+	*filter = buf_slice(&requests.alias);
+}
+
 /* What is refused before anybody is asked; QoS 0 to 2 otherwise. */
 static uint8_t
 filter_refusal(const struct client *c, const struct mqtt_filter *f)
 {
-	struct slice group, filter = f->filter;
-
 	if (topic_levels(f->filter) > TOPIC_LEVELS_MAX)
 		return MQTT_TOPIC_FILTER_INVALID;
-	if (mqtt_filter_share(&filter, &group))
+	if (!mqtt.has_shared && is_shared(f->filter))
 		return MQTT_SHARED_SUBSCRIPTIONS_NOT_SUPPORTED;
 	if (!admit_may_subscribe(c, f->filter)) {
 		mqtt.stats.subscribes_denied_total++;
 		return MQTT_NOT_AUTHORIZED;
 	}
-	return f->qos;
+	/* Of a persistent session a member is served while it is connected. */
+	return c->session != 0 && is_shared(f->filter) ? 0 : f->qos;
 }
 
 static void
@@ -250,7 +274,9 @@ subscribe_clean(struct client *c, struct request *r,
 
 	sub = local_add(c, f->filter, options_of(f), r->identifier, r,
 	    &existed);
-	replay_decide(sub, f->retain_handling, existed);
+	/* MQTT 5, 4.8.2: a shared one gets no retained messages */
+	if (sub->group == NULL)
+		replay_decide(sub, f->retain_handling, existed);
 }
 
 /* At QoS 0 it is ours to serve, and the router's to remember. */
@@ -268,7 +294,7 @@ subscribe_persistent(struct client *c, struct request *r,
 		return;
 	sub = local_add(c, f->filter, options_of(f), r->identifier, r,
 	    &existed);
-	if (sub->replay == 0)
+	if (sub->replay == 0 && sub->group == NULL)
 		sub->replay = REPLAY_UNDECIDED;
 }
 
@@ -281,7 +307,10 @@ subscribe(struct client *c, const struct mqtt_subscribe *s)
 	uint8_t reason;
 
 	while (mqtt_filter_next(&rest, &f)) {
+		alias_take(&f.filter);
 		reason = filter_refusal(c, &f);
+		if (reason < 0x80)
+			f.qos = reason;
 		buf_add_u8(&r->reasons, reason);
 		if (reason >= 0x80)
 			continue;
@@ -296,6 +325,8 @@ subscribe(struct client *c, const struct mqtt_subscribe *s)
 		router_subscribe(c->conn, r->seq, &r->items);
 	}
 	request_check(r);
+	if (client_is_on(c))
+		shared_resume(c);
 }
 
 /* One filter of a persistent session's SUBSCRIBE has its answer. */
@@ -311,7 +342,7 @@ subscribed_one(struct client *c, const struct mqtt_filter *f,
 		return;
 	}
 	sub = subs_find(&mqtt.subs, c, c->subs, f->filter);
-	if (sub != NULL)
+	if (sub != NULL && sub->group == NULL)
 		replay_decide(sub, f->retain_handling, result->existed != 0);
 }
 
@@ -328,6 +359,9 @@ on_subscribed(struct request *r, struct ipc_list results)
 			continue;
 		if (ipc_next_sub_result(&results, &result) <= 0)
 			break;
+		alias_take(&f.filter);
+		if (is_shared(f.filter))
+			f.qos = 0;
 		subscribed_one(r->client, &f, &result, reason);
 	}
 }
@@ -342,6 +376,7 @@ unsubscribe(struct client *c, const struct mqtt_subscribe *s)
 	bool existed;
 
 	while (mqtt_unfilter_next(&rest, &filter)) {
+		alias_take(&filter);
 		existed = subs_find(&mqtt.subs, c, c->subs, filter) != NULL;
 		local_remove(c, filter);
 		buf_add_u8(&r->reasons, existed ? MQTT_SUCCESS :

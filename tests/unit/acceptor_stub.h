@@ -548,8 +548,8 @@ stub_client(const char *id, int version)
 	    " %04zx'%s'", version, version == 5 ? "00" : "", strlen(id), id);
 	stub_send(fd, text);
 	if (version == 5)
-		stub_expect(fd, "20 00 00 00 12 11 00000000 21 0400"
-		    " 22 0020 27 00100000 2a 00");
+		stub_expect(fd, "20 00 00 00 10 11 00000000 21 0400"
+		    " 22 0020 27 00100000");
 	else
 		stub_expect(fd, "20 00 00 00");
 	return fd;
