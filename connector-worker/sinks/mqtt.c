@@ -12,16 +12,14 @@
  *
  * Connectors, section 5.
  */
-#include "base/log_layout.h"
 #include "base/mem.h"
+#include "connector-worker/held.h"
 #include "connector-worker/resolve.h"
-#include "connector-worker/sink.h"
+#include "connector-worker/sinks/mqtt_message.h"
 
-#include <mosquitto.h>
 #include <mqtt_protocol.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <strings.h>
 
 #define MISC_SECONDS 1.0
 #define IDS 65536
@@ -87,74 +85,33 @@ struct bridge {
 	ev_io reader, writer;
 	ev_timer misc, deadline;
 	ev_prepare flush;
-	char host[256];
-	uint16_t port;
-	bool is_tls, is_v5, is_up, is_connecting;
+	struct mqtt_server server;
+	size_t attempts;		/* chooses the address */
+	bool is_v5, is_up, is_connecting;
 	int qos, retain;
 	const struct template *topic;
 	size_t window, in_flight;
 	ev_tstamp timeout;
 	struct sink_record *by_id[IDS];	/* what the identifier stands for */
 	ev_tstamp last_answer;
+	bool is_written;	/* the publish under way, at QoS 0 */
 	struct pending pending;
 	struct template_input input;
-	struct buf text;
-	char why[320];
+	struct buf text, scratch;
+	char why[512];
 	bool is_probing, is_testing;
 };
-
-/* ---- the server's address ------------------------------------------------ */
-
-static bool
-server_parse(const char *text, struct bridge *b)
-{
-	const char *p, *colon;
-	char *end;
-	size_t n;
-	long port;
-
-	if (strncasecmp(text, "mqtts://", 8) == 0) {
-		b->is_tls = true;
-		p = text + 8;
-	} else if (strncasecmp(text, "mqtt://", 7) == 0) {
-		p = text + 7;
-	} else {
-		return false;
-	}
-	colon = strrchr(p, ':');
-	if (*p == '[') {
-		const char *close = strchr(++p, ']');
-
-		if (close == NULL || (close[1] != ':' && close[1] != '\0'))
-			return false;
-		n = (size_t)(close - p);
-		colon = close[1] == ':' ? close + 1 : NULL;
-	} else {
-		n = colon == NULL ? strlen(p) : (size_t)(colon - p);
-	}
-	if (n == 0 || n >= sizeof(b->host))
-		return false;
-	memcpy(b->host, p, n);
-	b->host[n] = '\0';
-	b->port = b->is_tls ? 8883 : 1883;
-	if (colon == NULL)
-		return true;
-	port = strtol(colon + 1, &end, 10);
-	b->port = (uint16_t)port;
-	return colon[1] >= '0' && colon[1] <= '9' && *end == '\0' && port > 0 &&
-	    port <= 65535;
-}
 
 static void
 bridge_validate(const struct sink_options *o, struct faults *faults)
 {
-	struct bridge *b = mem_zalloc(1, sizeof(*b));
 	const char *server = opt_string(o, "server");
+	struct mqtt_server s = {.is_tls = false};
 
-	if (server != NULL && !server_parse(server, b))
+	if (server != NULL && !mqtt_server_parse(server, &s))
 		sink_fault(o, faults, "server",
 		    "expected mqtt://host:port or mqtts://host:port");
-	else if (server != NULL && !b->is_tls &&
+	else if (server != NULL && !s.is_tls &&
 	    (opt_is_set(o, "tls.ca_file") || opt_is_set(o, "tls.cert_file")))
 		sink_fault(o, faults, "tls", "has no effect without mqtts://");
 	if (opt_is_set(o, "tls.cert_file") != opt_is_set(o, "tls.key_file"))
@@ -162,7 +119,10 @@ bridge_validate(const struct sink_options *o, struct faults *faults)
 		    "tls.cert_file and tls.key_file go together");
 	if (opt_is_set(o, "password") && !opt_is_set(o, "username"))
 		sink_fault(o, faults, "password", "needs a username beside it");
-	free(b);
+	/* Identifiers begin anew: an old session may hold the same ones. */
+	if (opt_int(o, "qos") == 2 && !opt_bool(o, "clean_start"))
+		sink_fault(o, faults, "clean_start",
+		    "must be true with qos 2: messages could be lost");
 }
 
 /* ---- the connection ------------------------------------------------------ */
@@ -217,7 +177,8 @@ bridge_down(struct bridge *b, enum sink_outcome outcome, const char *why)
 	struct ev_loop *loop = sink_loop(b->sink);
 	size_t left = b->pending.count;
 
-	snprintf(b->why, sizeof(b->why), "%s:%u: %.48s", b->host, b->port, why);
+	snprintf(b->why, sizeof(b->why), "%s:%u: %.200s", b->server.host,
+	    b->server.port, why);
 	ev_io_stop(loop, &b->reader);
 	ev_io_stop(loop, &b->writer);
 	ev_timer_stop(loop, &b->misc);
@@ -234,10 +195,10 @@ bridge_down(struct bridge *b, enum sink_outcome outcome, const char *why)
 
 			b->by_id[i] = NULL;
 			b->in_flight--;
-			sink_answer(r, outcome, b->why);
+			held_answer(r, outcome, b->why);
 		}
 	while (left-- > 0)
-		sink_answer(
+		held_answer(
 		    pending_take(&b->pending), SINK_UNAVAILABLE, b->why);
 	probe_done(b, false, b->why);
 }
@@ -291,43 +252,24 @@ on_connect(struct mosquitto *client, void *arg, int rc, int flags,
 	ev_timer_stop(sink_loop(b->sink), &b->deadline);
 }
 
-/* What a reason code of PUBACK or PUBREC says of the record. */
-static enum sink_outcome
-reason_outcome(int reason)
-{
-	switch (reason) {
-	case MQTT_RC_TOPIC_NAME_INVALID:
-	case MQTT_RC_PAYLOAD_FORMAT_INVALID:
-	case MQTT_RC_PACKET_TOO_LARGE:
-	case MQTT_RC_RETAIN_NOT_SUPPORTED:
-	case MQTT_RC_QOS_NOT_SUPPORTED:
-		return SINK_REFUSED;
-	case MQTT_RC_NOT_AUTHORIZED:
-	case MQTT_RC_QUOTA_EXCEEDED:
-	case MQTT_RC_SERVER_BUSY:
-	case MQTT_RC_SERVER_UNAVAILABLE:
-		return SINK_UNAVAILABLE;
-	default:
-		return reason < 0x80 ? SINK_DELIVERED : SINK_RETRYABLE;
-	}
-}
-
 static void
 on_publish(struct mosquitto *client, void *arg, int id, int reason,
     const mosquitto_property *props)
 {
 	struct bridge *b = arg;
 	struct sink_record *r;
-	enum sink_outcome outcome = reason_outcome(reason);
+	enum sink_outcome outcome = mqtt_reason_outcome(reason);
 
 	(void)client;
 	(void)props;
+	/* QoS 0 is written, and said to be, within the call. */
+	b->is_written = true;
 	if (id <= 0 || id >= IDS || (r = b->by_id[id]) == NULL)
 		return;
 	b->by_id[id] = NULL;
 	b->in_flight--;
 	b->last_answer = ev_now(sink_loop(b->sink));
-	sink_answer(r, outcome,
+	held_answer(r, outcome,
 	    outcome == SINK_DELIVERED ? NULL : mosquitto_reason_string(reason));
 }
 
@@ -405,7 +347,7 @@ client_make(struct bridge *b)
 	if (opt_is_set(o, "username"))
 		mosquitto_username_pw_set(b->client, opt_string(o, "username"),
 		    opt_string(o, "password"));
-	if (!b->is_tls)
+	if (!b->server.is_tls)
 		return NULL;
 	rc = mosquitto_tls_set(b->client, ca,
 	    ca == NULL ? "/etc/ssl/certs" : NULL, cert, key, NULL);
@@ -414,6 +356,20 @@ client_make(struct bridge *b)
 	if (rc == MOSQ_ERR_SUCCESS && !verify)
 		rc = mosquitto_tls_opts_set(b->client, 0, NULL, NULL);
 	return rc == MOSQ_ERR_SUCCESS ? NULL : mosquitto_strerror(rc);
+}
+
+/* Each attempt takes the next of the addresses. */
+static void
+address_choose(const char *addresses, size_t attempt, char *to, size_t size)
+{
+	const char *at = addresses;
+	size_t count = 1;
+
+	for (const char *p = addresses; *p != '\0'; p++)
+		count += *p == ',';
+	for (attempt %= count; attempt > 0; attempt--)
+		at = strchr(at, ',') + 1;
+	snprintf(to, size, "%.*s", (int)strcspn(at, ","), at);
 }
 
 static void
@@ -431,8 +387,7 @@ on_resolved(const char *addresses, const char *error, void *arg)
 		bridge_down(b, SINK_UNAVAILABLE, error);
 		return;
 	}
-	snprintf(address, sizeof(address), "%.*s",
-	    (int)strcspn(addresses, ","), addresses);
+	address_choose(addresses, b->attempts++, address, sizeof(address));
 	if ((why = client_make(b)) != NULL) {
 		bridge_down(b, SINK_UNAVAILABLE, why);
 		return;
@@ -441,8 +396,8 @@ on_resolved(const char *addresses, const char *error, void *arg)
 	 * By name where TLS checks it: the resolver has it by now; else by
 	 * address, so that nothing is looked up on the loop.
 	 */
-	rc = mosquitto_connect_async(b->client, b->is_tls ? b->host : address,
-	    b->port, (int)opt_int(o, "keepalive_s"));
+	rc = mosquitto_connect_async(b->client, b->server.is_tls ? b->server.host : address,
+	    b->server.port, (int)opt_int(o, "keepalive_s"));
 	fd = mosquitto_socket(b->client);
 	if (rc != MOSQ_ERR_SUCCESS || fd == -1) {
 		bridge_down(b, SINK_UNAVAILABLE,
@@ -465,59 +420,12 @@ bridge_connect(struct bridge *b)
 	if (b->is_up || b->is_connecting)
 		return;
 	b->is_connecting = true;
-	b->resolve = resolve_start(loop, b->host, on_resolved, b);
+	b->resolve = resolve_start(loop, b->server.host, on_resolved, b);
 	ev_timer_set(&b->deadline, b->timeout, 0.);
 	ev_timer_start(loop, &b->deadline);
 }
 
 /* ---- records ------------------------------------------------------------- */
-
-static mosquitto_property *
-record_props(const struct record *rec)
-{
-	mosquitto_property *props = NULL;
-	char name[1024], value[4096], id[LOG_ID_MAX];
-
-	if (rec->format == 1)
-		mosquitto_property_add_byte(
-		    &props, MQTT_PROP_PAYLOAD_FORMAT_INDICATOR, 1);
-	if (rec->content_type.len > 0 &&
-	    rec->content_type.len < sizeof(value)) {
-		memcpy(value, rec->content_type.p, rec->content_type.len);
-		value[rec->content_type.len] = '\0';
-		mosquitto_property_add_string(
-		    &props, MQTT_PROP_CONTENT_TYPE, value);
-	}
-	if (rec->response_topic.len > 0 &&
-	    rec->response_topic.len < sizeof(value)) {
-		memcpy(value, rec->response_topic.p, rec->response_topic.len);
-		value[rec->response_topic.len] = '\0';
-		mosquitto_property_add_string(
-		    &props, MQTT_PROP_RESPONSE_TOPIC, value);
-	}
-	if (rec->correlation_data.len > 0 && rec->correlation_data.len <= 65535)
-		mosquitto_property_add_binary(&props,
-		    MQTT_PROP_CORRELATION_DATA, rec->correlation_data.p,
-		    (uint16_t)rec->correlation_data.len);
-	for (size_t i = 0; i < rec->headers_len; i++) {
-		const struct record_header *h = &rec->headers[i];
-
-		if (h->name.len >= sizeof(name) || h->value.len >= sizeof(value))
-			continue;
-		snprintf(name, sizeof(name), "%.*s", SLICE_ARG(h->name));
-		snprintf(value, sizeof(value), "%.*s", SLICE_ARG(h->value));
-		mosquitto_property_add_string_pair(
-		    &props, MQTT_PROP_USER_PROPERTY, name, value);
-	}
-	log_id_put(&(struct log_id){.stream = rec->stream,
-		       .incarnation = rec->incarnation,
-		       .partition = rec->partition,
-		       .offset = rec->offset},
-	    id);
-	mosquitto_property_add_string_pair(
-	    &props, MQTT_PROP_USER_PROPERTY, "bulkhead-id", id);
-	return props;
-}
 
 static void
 record_send(struct bridge *b, struct sink_record *record)
@@ -531,43 +439,37 @@ record_send(struct bridge *b, struct sink_record *record)
 	template_input_set(&b->input, rec);
 	buf_clear(&b->text);
 	if (!template_render(b->topic, &b->input, &b->text, NULL, &why)) {
-		sink_answer(record, SINK_REFUSED, why);
+		held_answer(record, SINK_REFUSED, why);
 		return;
 	}
-	if (b->is_v5)
-		props = record_props(rec);
+	if (b->is_v5 && !mqtt_props_make(rec, &b->scratch, &props)) {
+		mosquitto_property_free_all(&props);
+		held_answer(record, SINK_REFUSED,
+		    "a property has a form that MQTT does not carry");
+		return;
+	}
+	b->is_written = false;
 	rc = mosquitto_publish_v5(b->client, &id, buf_cstr(&b->text),
 	    (int)rec->payload.len, rec->payload.p, b->qos, retain, props);
 	mosquitto_property_free_all(&props);
-	switch (rc) {
-	case MOSQ_ERR_SUCCESS:
-		if (b->qos == 0) {
-			sink_answer(record, SINK_DELIVERED, NULL);
-			return;
-		}
-		if (b->in_flight++ == 0)
-			b->last_answer = ev_now(sink_loop(b->sink));
-		b->by_id[id & (IDS - 1)] = record;
-		return;
-	case MOSQ_ERR_INVAL:
-	case MOSQ_ERR_PAYLOAD_SIZE:
-	case MOSQ_ERR_MALFORMED_UTF8:
-	case MOSQ_ERR_OVERSIZE_PACKET:
-	case MOSQ_ERR_QOS_NOT_SUPPORTED:
-	case MOSQ_ERR_RETAIN_NOT_SUPPORTED:
-		sink_answer(record, SINK_REFUSED, mosquitto_strerror(rc));
-		return;
-	default:
-		sink_answer(record, SINK_UNAVAILABLE, mosquitto_strerror(rc));
+	if (rc != MOSQ_ERR_SUCCESS) {
+		held_answer(
+		    record, mqtt_publish_outcome(rc), mosquitto_strerror(rc));
 		return;
 	}
+	if (b->qos == 0 && b->is_written) {
+		held_answer(record, SINK_DELIVERED, NULL);
+		return;
+	}
+	if (b->in_flight++ == 0)
+		b->last_answer = ev_now(sink_loop(b->sink));
+	b->by_id[id & (IDS - 1)] = record;
 }
 
 static void
 bridge_pump(struct bridge *b)
 {
-	while (b->is_up && b->pending.count > 0 &&
-	    (b->qos == 0 || b->in_flight < b->window))
+	while (b->is_up && b->pending.count > 0 && b->in_flight < b->window)
 		record_send(b, pending_take(&b->pending));
 	watch(b);
 }
@@ -577,6 +479,7 @@ bridge_send_batch(void *self, struct sink_batch *batch)
 {
 	struct bridge *b = self;
 
+	held_begin(batch);
 	for (size_t i = 0; i < batch->count; i++)
 		pending_add(&b->pending, batch->records[i]);
 	bridge_connect(b);
@@ -604,7 +507,7 @@ bridge_test(void *self)
 	struct bridge *b = self;
 
 	b->is_testing = true;
-	sink_found(b->sink, "server", "%s:%u", b->host, b->port);
+	sink_found(b->sink, "server", "%s:%u", b->server.host, b->server.port);
 	bridge_connect(b);
 }
 
@@ -616,7 +519,7 @@ bridge_open(struct sink *sink)
 
 	mosquitto_lib_init();
 	b->sink = sink;
-	server_parse(opt_string(o, "server"), b);
+	mqtt_server_parse(opt_string(o, "server"), &b->server);
 	b->is_v5 = opt_choice(o, "protocol_version") == 1;
 	b->qos = (int)opt_int(o, "qos");
 	b->retain = opt_choice(o, "retain");
@@ -646,6 +549,7 @@ bridge_close(void *self)
 	bridge_down(b, SINK_UNAVAILABLE, "closed");
 	template_input_fini(&b->input);
 	buf_fini(&b->text);
+	buf_fini(&b->scratch);
 	free(b->pending.records);
 	free(b);
 	mosquitto_lib_cleanup();
