@@ -2,12 +2,14 @@
 # ./run and ./test from the root of the tree.
 
 build_packages="cmake ninja-build pkg-config gcc libc6-dev libev-dev
-libmsgpack-dev libssl-dev libsqlite3-dev libcurl4-openssl-dev node-llhttp
+libmsgpack-dev librabbitmq-dev libnats-dev
+libssl-dev libsqlite3-dev libcurl4-openssl-dev node-llhttp
 libisal-dev libxxhash-dev uthash-dev zlib1g-dev libsnappy-dev liblz4-dev
 libzstd-dev libjson-c-dev libyaml-dev libpq-dev libhiredis-dev librdkafka-dev
 libmosquitto-dev libmariadb-dev libargon2-dev"
 
-test_packages="libcriterion-dev mosquitto mosquitto-clients python3
+test_packages="rabbitmq-server python3-pika nats-server
+libcriterion-dev mosquitto mosquitto-clients python3
 python3-pytest python3-pytest-xdist python3-paho-mqtt python3-yaml
 python3-requests python3-psycopg2 postgresql-15 sqlite3 openssl zstd
 redis-server influxdb"

@@ -13,6 +13,7 @@
  * Connectors, section 5.
  */
 #include "base/mem.h"
+#include "connector-worker/held.h"
 #include "connector-worker/sinks/redis_sink.h"
 
 #include <stdio.h>
@@ -277,7 +278,7 @@ tallies_drop(struct redis *r)
 		while (l->count > 0) {
 			o = lane_settle(l);
 			if (o.record != NULL)
-				redis_answer(
+				held_answer(
 				    o.record, SINK_UNAVAILABLE, "closed");
 		}
 }

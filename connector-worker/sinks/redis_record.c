@@ -2,56 +2,13 @@
  * redis_record - a record's command, and what its reply says of it.
  */
 #include "base/mem.h"
+#include "connector-worker/held.h"
 #include "connector-worker/sinks/redis_sink.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
 #define REDIRECTS_MAX 5
-
-/* What a batch under way needs: who of it may no longer be overtaken. */
-struct tally {
-	size_t left;		/* records without an answer */
-	uint64_t *held;		/* orders of which one has to come again */
-	size_t held_count;
-};
-
-static bool
-tally_holds(const struct tally *t, uint64_t order)
-{
-	for (size_t i = 0; i < t->held_count; i++)
-		if (t->held[i] == order)
-			return true;
-	return false;
-}
-
-/*
- * Commands are pipelined, so a later record of a key is executed even where
- * an earlier one was not. It is then held, to come again after that one, so
- * that what the target ends with is the last.
- */
-void
-redis_answer(struct sink_record *record, enum sink_outcome outcome,
-    const char *why)
-{
-	struct tally *t = record->data;
-	bool is_final = outcome == SINK_DELIVERED || outcome == SINK_REFUSED;
-
-	record->data = NULL;
-	if (record->order != 0 && outcome == SINK_DELIVERED &&
-	    tally_holds(t, record->order)) {
-		outcome = SINK_HELD;
-	} else if (record->order != 0 && !is_final) {
-		t->held = mem_realloc(
-		    t->held, (t->held_count + 1) * sizeof(*t->held));
-		t->held[t->held_count++] = record->order;
-	}
-	if (--t->left == 0) {
-		free(t->held);
-		free(t);
-	}
-	sink_answer(record, outcome, why);
-}
 
 /* ---- commands ---------------------------------------------------------- */
 
@@ -97,14 +54,14 @@ record_send(struct redis *r, struct sink_record *record, struct lane *to,
 	const char *why = NULL;
 
 	if (!record_render(r, record->rec, args, &why)) {
-		redis_answer(record, SINK_REFUSED, why);
+		held_answer(record, SINK_REFUSED, why);
 		return;
 	}
 	if (to == NULL)
 		to = record_lane(r, args);
 	if (to == NULL || !to->is_ready) {
 		redis_forget_slots(r);
-		redis_answer(record, SINK_UNAVAILABLE,
+		held_answer(record, SINK_UNAVAILABLE,
 		    to == NULL ? "no node has the slot of its key"
 			       : "the node of its slot is not connected yet");
 		return;
@@ -116,11 +73,7 @@ record_send(struct redis *r, struct sink_record *record, struct lane *to,
 void
 redis_take_batch(struct redis *r, struct sink_batch *batch)
 {
-	struct tally *t = mem_zalloc(1, sizeof(*t));
-
-	t->left = batch->count;
-	for (size_t i = 0; i < batch->count; i++)
-		batch->records[i]->data = t;
+	held_begin(batch);
 	if (r->waiting_count == r->waiting_cap) {
 		r->waiting_cap = r->waiting_cap == 0 ? 16 : r->waiting_cap * 2;
 		r->waiting = mem_realloc(
@@ -151,7 +104,7 @@ redis_fail_waiting(struct redis *r, const char *why)
 	r->waiting_count = 0;
 	for (size_t i = 0; i < n; i++)
 		for (size_t k = 0; k < r->waiting[i]->count; k++)
-			redis_answer(r->waiting[i]->records[k],
+			held_answer(r->waiting[i]->records[k],
 			    SINK_UNAVAILABLE, why);
 }
 
@@ -213,12 +166,12 @@ void
 redis_old_id_reply(struct owed o, const redisReply *reply)
 {
 	if (reply->type == REDIS_REPLY_ERROR)
-		redis_answer(o.record, redis_error_outcome(reply->str),
+		held_answer(o.record, redis_error_outcome(reply->str),
 		    reply->str);
 	else if (reply->type == REDIS_REPLY_ARRAY && reply->elements == 1)
-		redis_answer(o.record, SINK_DELIVERED, NULL);
+		held_answer(o.record, SINK_DELIVERED, NULL);
 	else
-		redis_answer(o.record, SINK_REFUSED,
+		held_answer(o.record, SINK_REFUSED,
 		    "XADD: its id is below the stream's last, "
 		    "and no entry has it");
 }
@@ -230,7 +183,7 @@ redis_record_reply(struct lane *l, struct owed o, const redisReply *reply)
 	char text[256];
 
 	if (reply->type != REDIS_REPLY_ERROR) {
-		redis_answer(o.record, SINK_DELIVERED, NULL);
+		held_answer(o.record, SINK_DELIVERED, NULL);
 		return NULL;
 	}
 	if (record_redirect(l, o, reply->str) ||
@@ -238,7 +191,7 @@ redis_record_reply(struct lane *l, struct owed o, const redisReply *reply)
 		return NULL;
 	snprintf(text, sizeof(text), "%s", reply->str);
 	outcome = redis_error_outcome(text);
-	redis_answer(o.record, outcome, text);
+	held_answer(o.record, outcome, text);
 	/* A replica now: this connection is of no more use. */
 	return redis_error_is_demotion(text) ? reply->str : NULL;
 }

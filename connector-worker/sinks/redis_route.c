@@ -2,6 +2,7 @@
  * redis_route - which server records go to: the first of several that
  * answers, the master that the sentinels name, or the owner of a slot.
  */
+#include "connector-worker/held.h"
 #include "connector-worker/sinks/redis_sink.h"
 
 #include <stdio.h>
@@ -47,7 +48,7 @@ redis_lane_down(struct lane *l, enum sink_outcome outcome, const char *why)
 	while (l->count > 0) {
 		o = lane_settle(l);
 		if (o.record != NULL)
-			redis_answer(o.record, outcome, text);
+			held_answer(o.record, outcome, text);
 	}
 	lane_free(l);
 	if (!was_needed)

@@ -59,8 +59,6 @@ void redis_take_batch(struct redis *r, struct sink_batch *batch);
 void redis_pump(struct redis *r);
 /* All that waits is told that there is no way to the target. */
 void redis_fail_waiting(struct redis *r, const char *why);
-void redis_answer(struct sink_record *record, enum sink_outcome outcome,
-    const char *why);
 /* NULL, or why the lane must end. */
 const char *redis_record_reply(struct lane *l, struct owed o,
     const redisReply *reply);

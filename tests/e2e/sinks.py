@@ -84,7 +84,7 @@ def outage(tree, target, fault, restore, seconds=2.5):
     return 100
 
 
-def under_kills(tree, count, faults, topic="t/%d"):
+def under_kills(tree, count, faults, topic="t/%d", rounds_min=3):
     """count records over 20 keys while the faults, (name, function) pairs,
     are done again and again; at the end everything is delivered."""
     done = threading.Event()
@@ -101,7 +101,7 @@ def under_kills(tree, count, faults, topic="t/%d"):
     thread = threading.Thread(target=feed)
     thread.start()
     rounds = 0
-    while not done.is_set() or rounds < 3:
+    while not done.is_set() or rounds < rounds_min:
         for _, fault in faults:
             time.sleep(0.4)
             fault()

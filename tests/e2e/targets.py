@@ -2,6 +2,7 @@
 started, hung (SIGSTOP), killed and started again by a test."""
 
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -259,3 +260,230 @@ class RedisCluster:
     def stop(self):
         for node in self.nodes:
             node.stop()
+
+
+# ---- RabbitMQ ------------------------------------------------------------
+
+
+class Epmd(Program):
+    """Erlang's port mapper, our own: a node would leave one behind."""
+
+    def command(self):
+        return [find("epmd"), "-port", str(self.port), "-address",
+                "127.0.0.1"]
+
+
+class RabbitMQ(Program):
+    """User test, password s3cr3t; more is text for its configuration."""
+
+    def __init__(self, more=""):
+        super().__init__()
+        self.epmd = Epmd()
+        self.write("rabbitmq.conf",
+                   "listeners.tcp.1 = 127.0.0.1:%d\n"
+                   "default_user = test\ndefault_pass = s3cr3t\n"
+                   "loopback_users = none\n"
+                   "vm_memory_high_watermark.absolute = 4GB\n"
+                   "disk_free_limit.absolute = 1MB\n%s" % (self.port, more))
+        self.write("plugins", "[].\n")
+        self.node = "bh%d@localhost" % self.port
+        self.env = {
+            "HOME": self.folder, "ERL_EPMD_PORT": str(self.epmd.port),
+            "RABBITMQ_NODENAME": self.node,
+            "RABBITMQ_DIST_PORT": str(bulkhead.free_port()),
+            "RABBITMQ_CONFIG_FILE": self.path("rabbitmq.conf"),
+            "RABBITMQ_CONF_ENV_FILE": self.path("none"),
+            "RABBITMQ_MNESIA_BASE": self.path("mnesia"),
+            "RABBITMQ_LOG_BASE": self.folder,
+            "RABBITMQ_LOGS": "-",
+            "RABBITMQ_ENABLED_PLUGINS_FILE": self.path("plugins"),
+            "RABBITMQ_PID_FILE": self.path("pid"),
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+S 1:1 +sbwt none",
+        }
+
+    def command(self):
+        return ["/usr/lib/rabbitmq/bin/rabbitmq-server"]
+
+    def start(self, timeout=60):
+        if self.epmd.process is None:
+            self.epmd.start()
+        return super().start(timeout)
+
+    def is_up(self):
+        if not super().is_up():
+            return False
+        try:
+            self.connect().close()
+            return True
+        except Exception as error:
+            raise AssertionError(repr(error)) from None
+
+    def connect(self):
+        import pika
+        return pika.BlockingConnection(pika.ConnectionParameters(
+            "127.0.0.1", self.port, "/",
+            pika.PlainCredentials("test", "s3cr3t"), socket_timeout=5))
+
+    @contextlib.contextmanager
+    def channel(self):
+        conn = self.connect()
+        try:
+            yield conn.channel()
+        finally:
+            with contextlib.suppress(Exception):
+                conn.close()
+
+    def queue(self, name, **arguments):
+        with self.channel() as channel:
+            channel.queue_declare(name, durable=True,
+                                  arguments=arguments or None)
+
+    def drain(self, name):
+        """All messages of a queue: (method, properties, body)."""
+        found = []
+        with self.channel() as channel:
+            for message in channel.consume(name, auto_ack=True,
+                                           inactivity_timeout=0.5):
+                if message[0] is None:
+                    break
+                found.append(message)
+        return found
+
+    def ctl(self, *args):
+        return subprocess.run(
+            ["/usr/lib/rabbitmq/bin/rabbitmqctl", "-n", self.node, *args],
+            env={**os.environ, **self.env}, check=True, capture_output=True,
+            text=True, timeout=60).stdout
+
+    def stop(self):
+        super().stop()
+        self.epmd.stop()
+
+
+# ---- NATS ----------------------------------------------------------------
+
+
+class NatsClient:
+    """A connection to NATS for the test itself."""
+
+    def __init__(self, port, **login):
+        self.sock = socket.create_connection(("127.0.0.1", port), 5)
+        self.file = self.sock.makefile("rb")
+        self.file.readline()
+        self.send("CONNECT " + json.dumps(
+            {"verbose": False, "headers": True, "no_responders": True,
+             **login}))
+        self.sync()
+
+    def send(self, line, body=None):
+        out = line.encode() + b"\r\n"
+        if body is not None:
+            out += body + b"\r\n"
+        self.sock.sendall(out)
+
+    def sync(self):
+        self.send("PING")
+        line = self.file.readline()
+        assert line == b"PONG\r\n", line
+
+    def message(self, timeout=1):
+        """(subject, headers as bytes, payload), or None."""
+        self.sock.settimeout(timeout)
+        try:
+            line = self.file.readline().split()
+        except (TimeoutError, OSError):
+            # A buffered file is of no use after a time-out.
+            self.file = self.sock.makefile("rb")
+            return None
+        if line and line[0] == b"PING":
+            self.send("PONG")
+            return self.message(timeout)
+        assert line and line[0] in (b"MSG", b"HMSG"), line
+        total = int(line[-1])
+        size = int(line[-2]) if line[0] == b"HMSG" else 0
+        body = self.file.read(total + 2)[:-2]
+        return line[1].decode(), body[:size], body[size:]
+
+    def subscribe(self, subject):
+        self.send("SUB %s 1" % subject)
+        self.sync()
+
+    def request(self, subject, **body):
+        self.send("SUB _INBOX.r 2")
+        self.send("UNSUB 2 1")
+        data = json.dumps(body).encode()
+        self.send("PUB %s _INBOX.r %d" % (subject, len(data)), data)
+        answer = json.loads(self.message(5)[2])
+        assert "error" not in answer, answer
+        return answer
+
+    def close(self):
+        self.file.close()
+        self.sock.close()
+
+
+class Nats(Program):
+    """With JetStream; more is text for its configuration."""
+
+    def __init__(self, more="", **login):
+        super().__init__()
+        self.login = login
+        self.write("n.conf", 'listen: "127.0.0.1:%d"\njetstream: '
+                   '{store_dir: "%s", max_file: 500MB}\nmax_payload: 200000\n'
+                   '%s' % (self.port, self.folder, more))
+
+    def command(self):
+        return [find("nats-server"), "-c", self.path("n.conf")]
+
+    @contextlib.contextmanager
+    def client(self):
+        client = NatsClient(self.port, **self.login)
+        try:
+            yield client
+        finally:
+            client.close()
+
+    def stream(self, name, *subjects, **more):
+        with self.client() as client:
+            client.request("$JS.API.STREAM.CREATE." + name, name=name,
+                           subjects=subjects, storage="file", **more)
+
+    def count(self, name):
+        with self.client() as client:
+            return client.request("$JS.API.STREAM.INFO." + name)["state"][
+                "messages"]
+
+    def drain(self, name):
+        """All messages of a stream: (subject, headers, payload)."""
+        count = self.count(name)
+        with self.client() as client:
+            client.subscribe("_INBOX.all")
+            client.send("SUB _INBOX.r 2")
+            body = json.dumps({"stream_name": name, "config": {
+                "deliver_subject": "_INBOX.all", "deliver_policy": "all",
+                "ack_policy": "none"}}).encode()
+            client.send("PUB $JS.API.CONSUMER.CREATE.%s _INBOX.r %d"
+                        % (name, len(body)), body)
+            found = []
+            while len(found) < count:
+                message = client.message(5)
+                assert message, "only %d of %d" % (len(found), count)
+                if not message[0].startswith("_INBOX.r"):
+                    found.append(message)
+            return found
+
+
+# ---- Mosquitto -----------------------------------------------------------
+
+
+class Mosquitto(Program):
+    """more is text for its configuration; sessions are kept over a kill."""
+
+    def __init__(self, more="allow_anonymous true\n"):
+        super().__init__()
+        self.write("m.conf", "listener %d 127.0.0.1\nuser root\n"
+                   "max_queued_messages 0\nmax_inflight_messages 1000\n%s"
+                   % (self.port, more))
+
+    def command(self):
+        return [find("mosquitto"), "-c", self.path("m.conf")]
