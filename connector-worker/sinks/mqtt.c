@@ -53,9 +53,10 @@ static const struct option options[] = {
 	{"in_flight", OPTION_INT, "100", 1, 65535, NULL, 0,
 	    "publishes that may wait for an acknowledgement",
 	    "可同时等待确认的发布数"},
-	{"timeout_ms", OPTION_DURATION, "10000", 100, 600000, NULL, 0,
-	    "how long to wait for a connection or an acknowledgement",
-	    "等待连接或确认的时间"},
+	{"timeout_ms", OPTION_INT, "10000", 100, 60000, NULL, 0,
+	    "how long to wait for a connection or an acknowledgement, in "
+	    "milliseconds",
+	    "等待连接或确认的时间（毫秒）"},
 	{"tls", OPTION_OBJECT, NULL, 0, 0, NULL, 0, "for mqtts", "用于 mqtts"},
 	{"tls.ca_file", OPTION_STRING, NULL, 1, 4096, NULL, 0,
 	    "PEM file of the authorities to trust; absent: the system's",
