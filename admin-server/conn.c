@@ -1,7 +1,9 @@
 #include "admin-server/conn.h"
 
 #include "admin-server/guard.h"
+#include "admin-server/token.h"
 #include "base/json.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "ipc/proc.h"
 #include "proto/http/response.h"
@@ -240,6 +242,31 @@ exchange_backlog(const struct exchange *x)
 
 /* ---- a request ------------------------------------------------------------ */
 
+static bool
+conn_expect_token(struct conn *c, const struct route *route)
+{
+	const struct http_request *r = &c->parser.request;
+	const char *name;
+	enum token_role role = token_check(
+	    http_request_header(r, "authorization"), &name);
+
+	if (role >= token_needed(route) && role != ROLE_NONE) {
+		if (route->method != METHOD_GET)
+			log_info("api: %s %.*s by the token %s",
+			    http_method_name(r->method), SLICE_ARG(r->path),
+			    name);
+		return true;
+	}
+	c->closes = true;
+	if (role == ROLE_NONE)
+		conn_refuse(c, 401, "unauthorized", "beyond loopback a bearer "
+		    "token of admin.tokens is needed");
+	else
+		conn_refuse(c, 403, "forbidden",
+		    "the token's role does not allow this");
+	return false;
+}
+
 /* Who may ask, before anything of the body is read. */
 static bool
 conn_admit(struct conn *c, const struct route *route)
@@ -247,13 +274,9 @@ conn_admit(struct conn *c, const struct route *route)
 	const struct http_request *r = &c->parser.request;
 	const char *why;
 
-	if (c->is_public && strncmp(route->path, "/health/", 8) != 0) {
-		c->closes = true;
-		conn_refuse(c, 401, "unauthorized",
-		    "only /health is answered beyond loopback: there are no "
-		    "tokens yet; use a loopback address or the admin socket");
+	if (c->is_public && strncmp(route->path, "/health/", 8) != 0 &&
+	    !conn_expect_token(c, route))
 		return false;
-	}
 	if (!c->is_unix && (why = guard_check(r, c->is_public)) != NULL) {
 		c->closes = true;
 		conn_refuse(c, 403, "forbidden", why);

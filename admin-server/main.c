@@ -1,6 +1,7 @@
 #include "admin-server/router_link.h"
 #include "admin-server/serve.h"
 #include "admin-server/server.h"
+#include "admin-server/token.h"
 #include "ipc/proc.h"
 
 #include <unistd.h>
@@ -15,7 +16,7 @@ static struct {
 static void
 on_setup(struct json_object *config)
 {
-	(void)config;
+	tokens_configure(json_object_object_get(config, "tokens"));
 	server_init(serve_routes());
 	router_link_init();
 }
@@ -23,7 +24,7 @@ on_setup(struct json_object *config)
 static void
 on_reconfigure(struct json_object *config)
 {
-	(void)config;	/* the skeleton has set the log; nothing else is ours */
+	tokens_configure(json_object_object_get(config, "tokens"));
 }
 
 static void

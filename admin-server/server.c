@@ -1,6 +1,7 @@
 #include "admin-server/server.h"
 
 #include "admin-server/conn.h"
+#include "admin-server/token.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "ipc/proc.h"
@@ -186,9 +187,10 @@ server_listen(const struct ipc_listener *m, int fd)
 	l->next = server.listeners;
 	server.listeners = l;
 	listeners_watch();
-	if (l->is_public)
-		log_warn("%.*s is beyond loopback: only /health is answered "
-		    "there, there are no tokens yet", SLICE_ARG(m->bind));
+	if (l->is_public && !tokens_exist())
+		log_warn("%.*s is beyond loopback and there are no "
+		    "admin.tokens: only /health is answered there",
+		    SLICE_ARG(m->bind));
 }
 
 void

@@ -7,7 +7,8 @@
  * bodies in all. One request at a time per connection; what comes meanwhile
  * waits in the socket.
  *
- * Listeners beyond loopback answer /health only: there are no users yet.
+ * Listeners beyond loopback answer /health to anybody and the rest to those
+ * with a token (token.h).
  */
 #ifndef ADMIN_SERVER_SERVER_H
 #define ADMIN_SERVER_SERVER_H

@@ -213,6 +213,8 @@ admin_check(const struct config_doc *doc, struct json_object *config)
 {
 	const char *http = json_get_str(json_object_object_get(config, "admin"),
 	    "http", NULL);
+	struct json_object *tokens = json_member(
+	    json_object_object_get(config, "admin"), "tokens");
 	const char *wrong;
 	struct bind_address b;
 
@@ -221,10 +223,10 @@ admin_check(const struct config_doc *doc, struct json_object *config)
 	wrong = bind_parse(http, &b);
 	if (wrong != NULL)
 		config_fault(doc, "admin.http", "`%.100s` %s", http, wrong);
-	else if (!bind_is_loopback(&b))
+	else if (!bind_is_loopback(&b) && (tokens == NULL ||
+	    json_object_object_length(tokens) == 0))
 		config_fault(doc, "admin.http", "%s is a public address: the "
-		    "HTTP API beyond loopback needs tokens, which are not "
-		    "built", b.host);
+		    "HTTP API beyond loopback needs admin.tokens", b.host);
 }
 
 static void

@@ -91,6 +91,8 @@ setup_admin(struct json_object *config, const char *data, const char *types)
 
 	json_add_str(o, "data", data);
 	json_add_str(o, "types", types);
+	json_object_object_add(o, "tokens", json_object_get(
+	    json_member(json_member(config, "admin"), "tokens")));
 	return o;
 }
 

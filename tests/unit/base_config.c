@@ -281,8 +281,9 @@ Test(config, public_listeners_need_a_word)
 	    "auth: {allow_anonymous: true}\n"));
 	expect_faults("admin: { http: \"0.0.0.0:80\" }",
 	    "admin.http: 0.0.0.0 is a public address: the HTTP API beyond "
-	    "loopback needs tokens, which are not built "
-	    "(line 1, column 16)\n");
+	    "loopback needs admin.tokens (line 1, column 16)\n");
+	config_free(parse("admin: {http: \"0.0.0.0:80\", tokens: {a: {role: "
+	    "viewer, token: 0123456789abcdef01234567}}}"));
 	expect_faults("listeners: [{protocol: mqtt, bind: \"[::1]:1\"}, "
 	    "{protocol: mqtt, bind: \"[::1]:1\"}, "
 	    "{protocol: mqtt, bind: \"1883\"}]",
