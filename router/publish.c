@@ -246,7 +246,11 @@ publish_take(
 	s->number = number;
 	if (is_repeated(&x)) {
 		publish.stats.duplicates++;
-		/* Its first copy may wait for its commit still. */
+		/*
+		 * Its first copy may wait for its commit still; where it does
+		 * not, this asks for the one that the answer waits for.
+		 */
+		session_touch(x.session, SESSION_NOW);
 		sender_need_rows(s, number);
 		return;
 	}

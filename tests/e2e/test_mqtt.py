@@ -13,9 +13,10 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 import bulkhead
-from mqtt_raw import (Closed, Conn, PUBACK, PUBREC, Subscriber, ack_packet,
-                      packet, parse_publish, properties, publish_packet,
-                      subscribe_packet, text, user_property)
+from mqtt_raw import (Closed, Conn, PUBACK, PUBCOMP, PUBREC, PUBREL,
+                      Subscriber, ack_mid, ack_packet, packet, parse_publish,
+                      properties, publish_packet, subscribe_packet, text,
+                      user_property)
 
 
 @pytest.fixture(scope="module")
@@ -372,6 +373,23 @@ def test_qos2_from_a_client_is_once(broker):
         assert other.expect(PUBREC)
     assert conn.message().payload == b"once"
     assert conn.message(0.5) is None
+
+
+def test_qos2_again_after_a_break_is_answered(broker):
+    """The first copy is stored for long when its repetition comes, and
+    nothing else asks for a commit: the PUBREC comes all the same."""
+    first = Conn(broker.mqtt_port, "again", clean=False)
+    first.send(publish_packet("again/x", b"1", 2, 9))
+    first.expect(PUBREC)
+    first.close()
+    time.sleep(1)
+    second = Conn(broker.mqtt_port, "again", clean=False, timeout=3)
+    assert second.session_present
+    second.send(publish_packet("again/x", b"1", 2, 9, dup=True))
+    assert ack_mid(second.expect(PUBREC)) == 9
+    second.send(ack_packet(PUBREL, 9))
+    assert ack_mid(second.expect(PUBCOMP)) == 9
+    second.disconnect()
 
 
 @pytest.mark.sanitize
