@@ -115,6 +115,9 @@ flow_free(struct client *c)
 	    i < mqtt.limits.topic_alias_maximum; i++)
 		free(f->aliases[i].topic);
 	free(f->aliases);
+	for (i = 0; f->sent_aliases != NULL && i < c->alias_max; i++)
+		free(f->sent_aliases[i].topic);
+	free(f->sent_aliases);
 	free(f);
 }
 

@@ -18,7 +18,7 @@ static struct {
 
 /* ---- topic aliases (MQTT 5, 3.3.2.3.4) ---------------------------------- */
 
-static void
+void
 alias_set(struct alias *a, struct slice topic)
 {
 	a->topic = mem_realloc(a->topic, topic.len);

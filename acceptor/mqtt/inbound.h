@@ -27,4 +27,7 @@ void inbound_renumber(struct client *c, uint16_t id, uint64_t number);
 /* The router has committed an inbound PUBREL. */
 void inbound_released(struct client *c, uint16_t id);
 
+/* The topic that an alias stands for from now on, in either direction. */
+void alias_set(struct alias *a, struct slice topic);
+
 #endif

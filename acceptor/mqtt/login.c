@@ -55,6 +55,21 @@ username_prove(struct client *c)
 	return is_proved;
 }
 
+/* So many in each second of the clock. */
+static bool
+is_too_fast(void)
+{
+	static uint32_t second, count;
+
+	if (mqtt.limits.connect_rate == 0)
+		return false;
+	if (second != clients_now_s()) {
+		second = clients_now_s();
+		count = 0;
+	}
+	return count++ >= mqtt.limits.connect_rate;
+}
+
 static void
 identity_set(struct client *c, const struct mqtt_connect *m)
 {
@@ -134,6 +149,10 @@ terms_set(struct client *c, const struct mqtt_connect *m)
 		c->receive_max = (uint16_t)p->receive_maximum;
 	if (mqtt_has(p, MQTT_PROP_MAXIMUM_PACKET_SIZE))
 		c->max_packet = p->maximum_packet_size;
+	if (mqtt_has(p, MQTT_PROP_TOPIC_ALIAS_MAXIMUM))
+		c->alias_max = (uint16_t)(p->topic_alias_maximum <
+		    mqtt.limits.topic_aliases_sent ? p->topic_alias_maximum :
+		    mqtt.limits.topic_aliases_sent);
 	c->keep_alive = m->keep_alive;
 	/* Version 3 has no way to be told of another. */
 	if (most != 0 && m->version >= MQTT_V5 &&
@@ -144,7 +163,8 @@ terms_set(struct client *c, const struct mqtt_connect *m)
 void
 login(struct client *c, const struct mqtt_connect *m)
 {
-	enum mqtt_reason reason = connect_check(m);
+	enum mqtt_reason reason = is_too_fast() ?
+	    MQTT_CONNECTION_RATE_EXCEEDED : connect_check(m);
 
 	c->version = m->version;
 	if (reason != MQTT_SUCCESS) {

@@ -35,6 +35,9 @@ mqtt_configure(struct json_object *config)
 	    "session_expiry_max", UINT64_C(604800000)) / 1000);
 	l->keep_alive_max_s = (uint16_t)(limit(o, "keep_alive_max", 0,
 	    65535000) / 1000);
+	l->max_subscriptions = limit(o, "max_subscriptions", 10000, 10000000);
+	l->connect_rate = limit(o, "connect_rate", 0, 10000000);
+	l->topic_aliases_sent = limit(o, "topic_aliases_sent", 16, 65535);
 	mqtt.shared_strategy = (uint8_t)shared_strategy_parse(json_get_str(
 	    json_member(config, "mqtt"), "shared_strategy", "round_robin"));
 	/* A group must be whole in one process. */

@@ -25,6 +25,9 @@ struct limits {
 	size_t max_queued_bytes;
 	uint32_t max_connections;
 	uint32_t max_queued;
+	uint32_t max_subscriptions;	/* of one client */
+	uint32_t connect_rate;		/* a second, 0: none */
+	uint32_t topic_aliases_sent;	/* to one client */
 	uint32_t connect_timeout_s;
 	uint32_t session_expiry_max_s;
 	uint16_t max_inflight;
@@ -100,6 +103,7 @@ struct flow {
 	struct id_set releasing;	/* PUBREL came, the router knows */
 	/* Of shared groups, sent and not acknowledged. */
 	struct shared_message *shared, *shared_last;
+	struct alias *sent_aliases;	/* alias_max of them */
 	struct alias *aliases;	/* topic_alias_maximum of them, by alias - 1 */
 };
 
@@ -135,9 +139,11 @@ struct client {
 	uint32_t seen_s;	/* when it last sent, or read, something */
 	uint32_t expiry_s;
 	uint32_t max_packet;	/* what it takes */
+	uint32_t sub_count;
 	uint16_t id_len, username_len;
 	uint16_t receive_max;
 	uint16_t keep_alive;
+	uint16_t alias_max;	/* aliases that we may use with it */
 	uint16_t listener;
 	uint8_t version;
 	uint8_t state;		/* enum client_state */

@@ -2,6 +2,7 @@
 
 #include "acceptor/mqtt/admit.h"
 #include "acceptor/mqtt/client.h"
+#include "acceptor/mqtt/inbound.h"
 #include "acceptor/mqtt/router.h"
 #include "acceptor/mqtt/shared.h"
 #include "acceptor/mqtt/translate.h"
@@ -9,6 +10,9 @@
 #include "base/props.h"
 
 #include <stdlib.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
 
 /*
  * What the router sends on our asking, retained messages and a session's
@@ -63,10 +67,44 @@ delivery_check(struct client *c, struct mqtt_delivery *d)
 	return 0;
 }
 
+/*
+ * A client that takes aliases gets the topics that it was sent lately by
+ * them: a topic has one place, and pushes out who had it before.
+ */
+static size_t
+alias_use(struct client *c, struct mqtt_delivery *d, size_t n)
+{
+	uint64_t hash = XXH3_64bits(d->topic.p, d->topic.len);
+	struct flow *f = client_flow(c);
+	struct alias *a;
+	size_t with;
+
+	if (f->sent_aliases == NULL)
+		f->sent_aliases = mem_zalloc(c->alias_max, sizeof(*a));
+	a = &f->sent_aliases[hash % c->alias_max];
+	d->alias = (uint16_t)(hash % c->alias_max + 1);
+	if (a->len == d->topic.len && a->topic != NULL &&
+	    memcmp(a->topic, d->topic.p, a->len) == 0) {
+		d->topic = SLICE_EMPTY;
+		return mqtt_delivery_size(d, c->version);
+	}
+	with = mqtt_delivery_size(d, c->version);
+	if (with == 0 || with > c->max_packet) {
+		d->alias = 0;
+		mqtt_delivery_size(d, c->version);
+		return n;
+	}
+	alias_set(a, d->topic);
+	return with;
+}
+
 static void
-delivery_write(struct client *c, const struct mqtt_delivery *d, size_t n)
+delivery_write(struct client *c, struct mqtt_delivery *d, size_t n)
 {
 	struct buf *out = client_out(c);
+
+	if (c->alias_max > 0)
+		n = alias_use(c, d, n);
 
 	mqtt_delivery_put(buf_reserve(out, n), d, c->version);
 	buf_commit(out, n);

@@ -194,6 +194,7 @@ subscriptions_restore(struct client *c, struct ipc_list subs)
 	bool existed;
 
 	while (ipc_next_session_sub(&subs, &item) > 0) {
+		c->sub_count++;
 		if (!admit_may_subscribe(c, item.filter)) {
 			ipc_add_filter_item(&gone,
 			    &(struct ipc_filter_item){item.filter});
@@ -261,6 +262,9 @@ filter_refusal(const struct client *c, const struct mqtt_filter *f)
 		mqtt.stats.subscribes_denied_total++;
 		return MQTT_NOT_AUTHORIZED;
 	}
+	if (c->sub_count >= mqtt.limits.max_subscriptions &&
+	    subs_find(&mqtt.subs, c, c->subs, f->filter) == NULL)
+		return MQTT_QUOTA_EXCEEDED;
 	/* Of a persistent session a member is served while it is connected. */
 	return c->session != 0 && is_shared(f->filter) ? 0 : f->qos;
 }
@@ -274,6 +278,7 @@ subscribe_clean(struct client *c, struct request *r,
 
 	sub = local_add(c, f->filter, options_of(f), r->identifier, r,
 	    &existed);
+	c->sub_count += !existed;
 	/* MQTT 5, 4.8.2: a shared one gets no retained messages */
 	if (sub->group == NULL)
 		replay_decide(sub, f->retain_handling, existed);
@@ -290,6 +295,8 @@ subscribe_persistent(struct client *c, struct request *r,
 	bool existed;
 
 	ipc_add_session_sub(&r->items, &item);
+	/* Taken back when it turns out not to be new. */
+	c->sub_count++;
 	if (f->qos > 0)
 		return;
 	sub = local_add(c, f->filter, options_of(f), r->identifier, r,
@@ -337,6 +344,7 @@ subscribed_one(struct client *c, const struct mqtt_filter *f,
 	struct subscription *sub;
 
 	*reason = result->reason;
+	c->sub_count -= result->existed != 0 || result->reason >= 0x80;
 	if (f->qos > 0 || result->reason >= 0x80) {
 		local_remove(c, f->filter);
 		return;
@@ -379,6 +387,8 @@ unsubscribe(struct client *c, const struct mqtt_subscribe *s)
 		alias_take(&filter);
 		existed = subs_find(&mqtt.subs, c, c->subs, filter) != NULL;
 		local_remove(c, filter);
+		if (c->session == 0)
+			c->sub_count -= existed;
 		buf_add_u8(&r->reasons, existed ? MQTT_SUCCESS :
 		    MQTT_NO_SUBSCRIPTION_EXISTED);
 		if (c->session != 0)
@@ -399,9 +409,11 @@ on_unsubscribed(struct request *r, struct ipc_list results)
 	uint8_t *reason = r->reasons.p + r->reasons.off;
 	size_t i, n = buf_len(&r->reasons);
 
-	for (i = 0; i < n && ipc_next_sub_result(&results, &result) > 0; i++)
+	for (i = 0; i < n && ipc_next_sub_result(&results, &result) > 0; i++) {
 		reason[i] = result.existed != 0 ? MQTT_SUCCESS :
 		    MQTT_NO_SUBSCRIPTION_EXISTED;
+		r->client->sub_count -= result.existed != 0;
+	}
 }
 
 /* ---- the router's answers ----------------------------------------------- */
