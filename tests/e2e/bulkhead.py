@@ -36,16 +36,25 @@ def _dies_with_us():
     _libc.prctl(1, signal.SIGTERM)
 
 
+_ports = []
+
+
 def free_port():
-    """Below the range that the kernel hands to outgoing connections."""
+    """Below the range that the kernel hands to outgoing connections, and
+    ours alone among all test processes: an abstract socket of its name is
+    kept until we end."""
     while True:
         port = random.randint(12000, 31999)
-        with contextlib.closing(socket.socket()) as s:
-            try:
+        claim = socket.socket(socket.AF_UNIX)
+        try:
+            claim.bind("\0bulkhead-test-port-%d" % port)
+            with contextlib.closing(socket.socket()) as s:
                 s.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
+        except OSError:
+            claim.close()
+            continue
+        _ports.append(claim)
+        return port
 
 
 def wait_for(condition, timeout=15, what="condition", step=0.05):

@@ -245,7 +245,8 @@ def test_demo(new_tree, tmp_path):
                                                            "oven"}
         assert "healthy" in tree.log() and '"celsius":44' in tree.log()
     finally:
-        tree.process.send_signal(signal.SIGINT)
+        # Not SIGINT, which a shell's background job may have ignored.
+        tree.process.terminate()
         tree.process.wait(30)
         tree.process = None
     with pytest.raises(bulkhead.Failed) as failed:

@@ -58,6 +58,35 @@ def test_stuck_connectors_slow_nobody(new_tree, tmp_path, http_target):
         b.close()
 
 
+def test_crashing_connector_slows_nobody(new_tree, tmp_path, http_target):
+    """A worker that dies of SIGSEGV again and again, beside a healthy one:
+    reports, backoff, and nobody else notices."""
+    out = str(tmp_path / "out.jsonl")
+    common = {"stream": "t", "start": "earliest"}
+    tree = new_tree({"streams": STREAMS, "connectors": {
+        "f": {"type": "file", **common,
+              "config": {"path": out, "format": "json"}},
+        "bad": {"type": "webhook", **common,
+                "config": {"url": http_target.url}}}}).start()
+    pub = Publisher(tree.mqtt_port, "pub", "t/a", rate=500)
+    pub.start()
+    for _ in range(4):
+        bulkhead.wait_for(
+            lambda: tree.kill("connector.bad", signal.SIGSEGV), 20,
+            "the worker to be there")
+        assert rates(pub, 1) > 350, "the publisher slows"
+    pub.stop()
+    row = tree.wait_drained("f", 30, len(pub.sends))
+    assert row["delivered"] == len(pub.sends)
+    others = [p for p in tree.status()["processes"]
+              if p["name"] != "connector.bad"]
+    assert all(p["restarts"] == 0 for p in others)
+    assert {c["name"] for c in tree.crashes()} == {"connector.bad"}
+    # In the end it did its work as well: no record of its killed it alone.
+    row = tree.wait_drained("bad", 60, len(pub.sends))
+    assert row["unaccounted"] == 0 and row["dlq"] == 0, str(row)
+
+
 def test_client_that_never_reads(new_tree):
     """It meets its own limit; publishers keep their pace, others get all,
     and the acceptor's memory stays bounded."""

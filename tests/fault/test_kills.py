@@ -3,7 +3,9 @@ and QoS 2 load into a stream, persistent sessions and connectors: every
 acknowledged message is accounted for, none twice where that is promised."""
 
 import json
+import random
 import threading
+import time
 
 import pytest
 
@@ -98,53 +100,80 @@ def body_records(target):
                 yield json.loads(line)
 
 
-@pytest.mark.parametrize("kinds", [["router"], ["acceptor"], ["worker"],
-                                   ["admin"],
-                                   ["router", "acceptor", "worker"]],
-                         ids="-".join)
-def test_kills(new_tree, tmp_path, http_target, postgres, kinds):
-    postgres.execute("DROP TABLE IF EXISTS rows")
-    postgres.execute(
-        "CREATE TABLE rows (id text PRIMARY KEY, p text, n integer)")
-    out, definitions = connectors(tmp_path, http_target, postgres)
-    tree = new_tree({"streams": {"t": {"topics": ["t/#"]}},
-                     "connectors": definitions}).start()
-    load = Load(tree.mqtt_port)
-    load.start()
-    killer = Killer(tree, kinds, KILLS, *PAUSE, seed=None)
+class Job:
+    """The main job under load: a tree, its targets, and what must hold."""
+
+    def __init__(self, new_tree, tmp_path, target, database, **config):
+        database.execute("DROP TABLE IF EXISTS rows")
+        database.execute(
+            "CREATE TABLE rows (id text PRIMARY KEY, p text, n integer)")
+        self.target = target
+        self.database = database
+        self.out, definitions = connectors(tmp_path, target, database)
+        self.tree = new_tree({"streams": {"t": {"topics": ["t/#"]}},
+                              "connectors": definitions, **config}).start()
+        self.load = Load(self.tree.mqtt_port)
+        self.load.start()
+
+    def check(self):
+        """Ends the load and compares everything, one by one."""
+        tree, load = self.tree, self.load
+        load.stop()
+        stored = klog.read(tree.data, "t")
+        compare.check(load.publishers, [r.value for r in stored], "stream")
+        load.check_sessions()
+        for name in ("f", "w", "p"):
+            row = tree.wait_drained(name, 60, len(stored))
+            assert row["unaccounted"] == 0 and row["dlq"] == 0, str(row)
+            assert row["damaged"] == 0 and row["skipped"] == 0, str(row)
+            assert row["matched"] == len(stored), (
+                "%s: matched %d of %d records" % (name, row["matched"],
+                                                  len(stored)))
+            assert row["delivered"] == len(stored)
+        # Effectively once: the file is the stream, record by record.
+        rows = compare.lines(self.out)
+        assert [(r["topic"], r["payload"]["n"]) for r in rows] == [
+            (r.topic, json.loads(r.value)["n"]) for r in stored]
+        ids = {r["id"] for r in rows}
+        assert len(ids) == len(rows)
+        in_table = self.database.execute("SELECT id, p, n FROM rows")
+        assert {r[0]: (r[1], r[2]) for r in in_table} == {
+            r["id"]: (r["payload"]["p"], r["payload"]["n"]) for r in rows}
+        hooked = [r["id"] for r in body_records(self.target)]
+        assert set(hooked) == ids, "webhook: at least once"
+        assert not tree.crashes()
+        bulkhead.wait_for(lambda: tree.status()["state"] == "healthy",
+                          what=str(tree.status()["reasons"]))
+        assert tree.stop() == 0
+        return len(hooked) - len(rows)
+
+
+@pytest.mark.parametrize("kinds,acceptors", [
+    (["router"], 1), (["acceptor"], 1), (["worker"], 1), (["admin"], 1),
+    (["router", "acceptor", "worker"], 1), (["acceptor", "router"], 2)],
+    ids=["router", "acceptor", "worker", "admin", "all", "two-acceptors"])
+def test_kills(new_tree, tmp_path, http_target, postgres, kinds, acceptors):
+    job = Job(new_tree, tmp_path, http_target, postgres,
+              acceptors={"mqtt": acceptors})
+    killer = Killer(job.tree, kinds, KILLS, *PAUSE)
     killer.start()
     killer.finish()
-    load.stop()
-
-    stored = klog.read(tree.data, "t")
-    compare.check(load.publishers, [r.value for r in stored], "stream")
-    load.check_sessions()
-
-    ids = {}
-    for name in ("f", "w", "p"):
-        row = tree.wait_drained(name, 60, len(stored))
-        assert row["unaccounted"] == 0 and row["dlq"] == 0, str(row)
-        assert row["damaged"] == 0 and row["skipped"] == 0, str(row)
-        assert row["matched"] == len(stored), (
-            "%s: matched %d of %d records" % (name, row["matched"],
-                                              len(stored)))
-        assert row["delivered"] == len(stored)
-    rows = compare.lines(out)
-    # Effectively once: the file is the stream, record by record.
-    assert [(r["topic"], r["payload"]["n"]) for r in rows] == [
-        (r.topic, json.loads(r.value)["n"]) for r in stored]
-    ids["f"] = [r["id"] for r in rows]
-    assert len(set(ids["f"])) == len(rows)
-    in_table = postgres.execute("SELECT id, p, n FROM rows")
-    assert {r[0]: (r[1], r[2]) for r in in_table} == {
-        r["id"]: (r["payload"]["p"], r["payload"]["n"]) for r in rows}
-    hooked = [r["id"] for r in body_records(http_target)]
-    assert set(hooked) == set(ids["f"]), "webhook: at least once"
+    twice = job.check()
     if kinds in (["admin"], ["acceptor"]):
-        assert len(hooked) == len(rows), "no kill, no second request"
-    assert not tree.crashes()
-    status = tree.status()
-    assert status["state"] == "healthy", status["reasons"]
-    assert tree.stop() == 0
+        assert twice == 0, "no worker was killed, and %d came twice" % twice
 
 
+def test_kills_of_the_supervisor(new_tree, tmp_path, http_target, postgres):
+    """Its death ends all, at once; a start is recovery."""
+    job = Job(new_tree, tmp_path, http_target, postgres)
+    tree = job.tree
+    for _ in range(KILLS if bulkhead.FULL else 12):
+        time.sleep(random.uniform(*PAUSE))
+        children = list(tree.children())
+        tree.process.kill()
+        tree.process.wait()
+        bulkhead.wait_for(lambda: not [p for p in children
+                                       if tree.is_ours(p)], 5,
+                          "the children to end")
+        tree.start()
+    job.check()
