@@ -27,7 +27,7 @@ static struct {
 	int next_fd;
 	struct asked *first, **last;
 	struct asked *unsent;	/* the first that was not sent, or NULL */
-	size_t sent, count;
+	size_t sent, count, bytes;
 	struct asked *buckets[BUCKETS];
 } asking = {.next_fd = -1};
 
@@ -67,6 +67,7 @@ asked_remove(uint64_t conn)
 		asking.last = a->prev;
 	asking.sent -= a->is_sent;
 	asking.count--;
+	asking.bytes -= a->len;
 	explicit_bzero(a->item, a->len);
 	free(a);
 	return true;
@@ -79,9 +80,9 @@ auth_link_ask(const struct ipc_auth_ask *ask)
 	struct asked *a;
 	size_t len;
 
-	if (asking.count >= AUTH_WAITING_MAX)
-		return false;
 	asked_remove(ask->conn);
+	if (asking.count >= AUTH_WAITING_MAX || asking.bytes > AUTH_BYTES_MAX)
+		return false;
 	ipc_add_auth_ask(&one, ask);
 	len = buf_len(&one.bytes);
 	a = mem_zalloc(1, sizeof(*a) + len);
@@ -98,6 +99,7 @@ auth_link_ask(const struct ipc_auth_ask *ask)
 	if (asking.unsent == NULL)
 		asking.unsent = a;
 	asking.count++;
+	asking.bytes += len;
 	return true;
 }
 

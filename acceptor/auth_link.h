@@ -3,7 +3,7 @@
  *
  * Whoever is asked about waits: the link may be away for a moment, and then
  * everybody is asked about again. At most AUTH_UNDER_WAY are with the auth
- * process at once and AUTH_WAITING_MAX wait for it.
+ * process at once and AUTH_WAITING_MAX wait for it, AUTH_BYTES_MAX in all.
  */
 #ifndef ACCEPTOR_AUTH_LINK_H
 #define ACCEPTOR_AUTH_LINK_H
@@ -12,6 +12,7 @@
 
 #define AUTH_UNDER_WAY 1024
 #define AUTH_WAITING_MAX 16384
+#define AUTH_BYTES_MAX ((size_t)32 << 20)	/* of all that wait */
 
 struct auth_link_ops {
 	/* The answer about this connection; not expected any more after it. */

@@ -23,6 +23,10 @@ who_of(const struct client *c)
 	w.who.client_id = client_id(c);
 	w.who.username = c->username == NULL ? SLICE_NULL :
 	    client_username(c);
+	if (c->guest != NULL && c->guest->has_address) {
+		memcpy(w.who.address, c->guest->address, 16);
+		return w;
+	}
 	client_address(c, address, sizeof(address));
 	access_address(address, w.who.address);
 	return w;
@@ -186,6 +190,7 @@ ask(struct client *c, struct ipc_auth_ask *m)
 	struct guest *g = guest_of(c);
 
 	client_address(c, address, sizeof(address));
+	g->has_address = access_address(address, g->address);
 	m->conn = c->conn;
 	m->client_id = client_id(c);
 	m->username = c->username == NULL ? SLICE_NULL : client_username(c);

@@ -20,6 +20,8 @@ struct guest {
 	uint8_t *method;	/* of enhanced authentication, or NULL */
 	size_t method_len;
 	struct buf last;	/* data for the CONNACK */
+	uint8_t address[16];	/* as access_address has it */
+	bool has_address;
 	bool is_asked;		/* the auth process has the word */
 };
 

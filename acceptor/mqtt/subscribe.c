@@ -207,6 +207,24 @@ subscriptions_restore(struct client *c, struct ipc_list subs)
 	session_unsubscribe(c, &gone);
 }
 
+/* By the name that the session has it under. */
+static void
+gone_add(struct ipc_batch *gone, const struct subscription *sub)
+{
+	const struct group *g = sub->group;
+	struct buf name = {0};
+
+	if (g != NULL) {
+		buf_add_str(&name, "$share/");
+		buf_add(&name, g->name, g->name_len);
+		buf_add_u8(&name, '/');
+	}
+	buf_add_slice(&name, filter_text(sub->filter));
+	ipc_add_filter_item(gone,
+	    &(struct ipc_filter_item){buf_slice(&name)});
+	buf_fini(&name);
+}
+
 void
 subscriptions_check(struct client *c)
 {
@@ -218,8 +236,7 @@ subscriptions_check(struct client *c)
 		if (admit_may_subscribe(c, filter_text(sub->filter)))
 			continue;
 		if (c->session != 0)
-			ipc_add_filter_item(&gone, &(struct ipc_filter_item){
-			    filter_text(sub->filter)});
+			gone_add(&gone, sub);
 		subs_remove(&mqtt.subs, &c->subs, sub);
 	}
 	session_unsubscribe(c, &gone);
