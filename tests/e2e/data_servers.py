@@ -172,7 +172,7 @@ class Mariadb(Server):
         return [self.program, "--no-defaults", *self.user(),
                 "--datadir=" + self.folder + "/data",
                 "--socket=" + self.socket, "--bind-address=127.0.0.1",
-                "--port=%d" % self.port, "--innodb-flush-log-at-trx-commit=0",
+                "--port=%d" % self.port, "--innodb-flush-log-at-trx-commit=2",
                 "--innodb-buffer-pool-size=64M", "--max-connections=60",
                 "--pid-file=" + self.folder + "/pid", *self.more]
 
