@@ -10,7 +10,6 @@ import json
 import os
 import ssl
 import subprocess
-import tempfile
 import time
 
 import pytest
@@ -349,9 +348,9 @@ def https_target(tmp_path):
          "subjectAltName=DNS:hook.test"], check=True, capture_output=True)
     # The worker is another user where the tests run as root.
     for folder in (tmp_path, *tmp_path.parents):
-        if str(folder) == tempfile.gettempdir():
-            break
-        os.chmod(folder, 0o711)
+        mode = os.stat(folder).st_mode
+        if mode & 0o011 != 0o011:
+            os.chmod(folder, mode | 0o011)
     target = servers.HttpTarget()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(cert, key)
