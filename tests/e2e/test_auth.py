@@ -5,6 +5,7 @@ import os
 import queue
 import signal
 import subprocess
+import time
 import urllib.request
 
 import paho.mqtt.client as paho
@@ -12,7 +13,7 @@ import pytest
 
 import bulkhead
 from bulkhead import wait_for
-from mqtt_raw import Conn, PUBACK, PUBREC, publish_packet
+from mqtt_raw import Conn, PUBACK, PUBREC, connect_packet, publish_packet
 
 RULES = """\
 # what the tests need
@@ -373,3 +374,51 @@ def test_public_listener(tmp_path):
     assert check("auth: {required: true}\n") == 0
     assert check("auth: {users_file: /nowhere}\n") == 0
     assert check("auth: {allow_anonymous: true}\n") == 0
+
+
+def test_rules_without_users(tmp_path):
+    """Nobody logs in, and what no rule allows is denied all the same."""
+    write_files(tmp_path, [], "allow client good both #\n"
+                "allow all publish in/#\n")
+    tree = bulkhead.Tree(tmp_path, {"auth": {
+        "acl_file": os.path.join(str(tmp_path), "acl")}})
+    try:
+        tree.start()
+        with Client(tree, "good") as good, Client(tree, "other") as other:
+            assert good.reason() == 0 and other.reason() == 0
+            assert good.subscribe("#") == [1]
+            assert other.subscribe("in/#") == [0x87]
+            other.publish("out/1")
+            other.publish("in/1")
+            assert receives(good, 5) == "in/1"
+        assert tree.stop() == 0
+    finally:
+        tree.kill_all()
+
+
+def test_flood_of_wrong_passwords(tmp_path):
+    """Whoever is remembered, or on, does not wait behind guesses."""
+    tree = make_tree(tmp_path)
+    try:
+        tree.start()
+        # argon2, so that a guess costs something.
+        cli(tree, "user", "add", "slow", stdin="slow-pw\n")
+        cli(tree, "acl", "add", "allow", "user", "slow", "both", "slow/#")
+        with Client(tree, "s", "slow", "slow-pw") as slow:
+            assert slow.reason() == 0
+            slow.subscribe("slow/#")
+            guesses = [Conn(tree.mqtt_port, version=5, connect=False)
+                       for _ in range(60)]
+            for i, conn in enumerate(guesses):
+                conn.send(connect_packet("g%d" % i, 5, username="slow",
+                                         password="guess%d" % i))
+            began = time.monotonic()
+            assert reason_of(tree, "t", "slow", "slow-pw") == 0
+            slow.publish("slow/1")
+            assert receives(slow, 5) == "slow/1"
+            assert time.monotonic() - began < 2 * bulkhead.SLOW
+            for conn in guesses:
+                conn.sock.close()
+        assert tree.stop() == 0
+    finally:
+        tree.kill_all()
