@@ -129,10 +129,8 @@ config_check(const struct config_doc *doc, struct json_object *config,
 	json_object_object_foreach(connectors, name, definition)
 		connector_check(doc, name, definition, streams);
 	files_check(doc, connectors, in->types);
-	if (doc->faults->total > 0)
-		return;
-	json_object_object_foreach(connectors, own, good)
-		type_check(doc, own, good, in);
+	json_object_object_foreach(connectors, own, read)
+		type_check(doc, own, read, in);
 }
 
 struct config *

@@ -180,8 +180,7 @@ definition_parse(struct slice text, const char *name,
 		d->name = mem_strdup(name);
 		d->resolved = connector_read(name, node, in, true, faults);
 		connector_check(&doc, name, d->resolved, NULL);
-		if (faults->total == before)
-			type_check(&doc, name, d->resolved, in);
+		type_check(&doc, name, d->resolved, in);
 	}
 	if (node != NULL && faults->total == before)
 		d->written = connector_read(name, node, in, false, faults);

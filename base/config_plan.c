@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 static const char *const action_names[] = {"create", "update", "delete",
-    "restart"};
+    "keep", "restart"};
 static const char *const what_names[] = {"stream", "connector", "log",
     "section", "section", "section"};
 
@@ -60,6 +60,17 @@ plan_add_update(struct plan *p, enum plan_what what, const char *name,
 	buf_fini(&detail);
 }
 
+/* Records are not deleted because a line of a file is. */
+static void
+plan_add_gone(struct plan *p, enum plan_what what, const char *name)
+{
+	if (what == PLAN_STREAM)
+		plan_add(p, PLAN_KEEP, what, name, "it left the file; "
+		    "`bulkhead stream delete` deletes it");
+	else
+		plan_add(p, PLAN_DELETE, what, name, "");
+}
+
 static void
 table_compare(struct plan *p, enum plan_what what, struct json_object *from,
     struct json_object *to)
@@ -79,7 +90,7 @@ table_compare(struct plan *p, enum plan_what what, struct json_object *from,
 		json_object_object_foreach(from, gone, unused) {
 			(void)unused;
 			if (json_object_object_get(to, gone) == NULL)
-				plan_add(p, PLAN_DELETE, what, gone, "");
+				plan_add_gone(p, what, gone);
 		}
 	}
 }

@@ -12,7 +12,13 @@
 
 #include "base/config.h"
 
-enum plan_action { PLAN_CREATE, PLAN_UPDATE, PLAN_DELETE, PLAN_RESTART };
+enum plan_action {
+	PLAN_CREATE,
+	PLAN_UPDATE,
+	PLAN_DELETE,
+	PLAN_KEEP,
+	PLAN_RESTART,
+};
 enum plan_what {
 	PLAN_STREAM,
 	PLAN_CONNECTOR,

@@ -7,8 +7,19 @@
 #include "base/tool.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #define CHECK_MS 10000
+
+/* What the schema has refused the program finds missing: told once. */
+static bool
+is_told(const struct faults *faults, const char *path)
+{
+	for (size_t i = 0; i < faults->n; i++)
+		if (strcmp(faults->v[i].path, path) == 0)
+			return true;
+	return false;
+}
 
 static void
 faults_take(const struct config_doc *doc, const char *base,
@@ -23,7 +34,9 @@ faults_take(const struct config_doc *doc, const char *base,
 		f = json_object_array_get_idx(list, i);
 		snprintf(path, sizeof(path), "%.150s.%.300s", base,
 		    json_get_str(f, "path", ""));
-		config_fault(doc, path, "%s", json_get_str(f, "message", ""));
+		if (!is_told(doc->faults, path))
+			config_fault(doc, path, "%s",
+			    json_get_str(f, "message", ""));
 	}
 }
 
@@ -38,7 +51,8 @@ type_check(const struct config_doc *doc, const char *name,
 	struct buf output;
 	int status;
 
-	if (in->libexec == NULL)
+	if (in->libexec == NULL ||
+	    types_find(in->types, json_get_str(resolved, "type", "")) == NULL)
 		return;
 	snprintf(program, sizeof(program), "%s/connector-%s", in->libexec,
 	    json_get_str(resolved, "type", ""));

@@ -102,6 +102,14 @@ BAD_CONFIGS = [
      "    config: { path: /tmp/x }\n", [("2", "Bad_Name")]),
     ("connectors:\n  x:\n    type: nosuch\n    topics: [\"a\"]\n",
      [("3", "nosuch")]),
+    # What only a type's own program sees comes with the rest.
+    ("acceptors: { mqtt: 0 }\nconnectors:\n"
+     "  w: { type: webhook, topics: [a], config: {\n"
+     "    timeout_ms: 0,\n"
+     "    url: \"http://x/${topic[}\" } }\n"
+     "  f: { type: file, topics: [a], config: { path: \"${topic}\" } }\n",
+     [("1", "acceptors.mqtt"), ("4", "connectors.w.config.timeout_ms"),
+      ("5", "connectors.w.config.url"), ("6", "connectors.f.config.path")]),
     ("streams: [\n", [("", "")]),
     ("a: 1\na: 2\n", [("2", "a")]),
     ("limits: { max_packet_size: 16MiB }\n", [("1", "15")]),

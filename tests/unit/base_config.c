@@ -492,7 +492,8 @@ Test(config, plan_names_what_differs)
 	cr_assert_str_eq(buf_cstr(&printed),
 	    "update stream s (topics, partitions)\n"
 	    "create stream u\n"
-	    "delete stream t\n"
+	    "keep stream t (it left the file; `bulkhead stream delete` "
+	    "deletes it)\n"
 	    "update connector c (batch.linger_ms, config.host)\n"
 	    "create connector n\n"
 	    "update log log (level)\n"
