@@ -2,8 +2,8 @@
 /*
  * kafka - records to a Kafka cluster (or Event Hubs, Confluent, Redpanda).
  *
- * librdkafka owns its threads; its events come to the loop through an
- * eventfd (rd_kafka_queue_io_event_enable), and nothing of ours runs on a
+ * librdkafka owns its threads; its events come to the loop through a
+ * pipe (rd_kafka_queue_io_event_enable), and nothing of ours runs on a
  * thread of its. Every delivery report is an answer of its own: a record is
  * delivered when the broker said so, with the acks that were asked for.
  *
@@ -15,15 +15,14 @@
  */
 #include "base/log_layout.h"
 #include "base/mem.h"
-#include "connector-worker/sink.h"
+#include "connector-worker/held.h"
+#include "connector-worker/sinks/kafka_conf.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <librdkafka/rdkafka.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/eventfd.h>
 #include <unistd.h>
 
 #define EVENTS_PER_TURN 2000
@@ -99,6 +98,7 @@ struct kafka {
 	struct template_input input;
 	struct buf topic_text, key_text;
 	char fatal[256];		/* the library's own end, or "" */
+	char error[256];		/* its last word on the brokers, or "" */
 	/* One metadata call at a time, on a thread: it blocks. */
 	pthread_t prober;
 	ev_async probed;
@@ -107,184 +107,36 @@ struct kafka {
 	int probe_brokers;
 };
 
-/* What a delivery error means; all else is retried. */
-static const struct {
-	rd_kafka_resp_err_t error;
-	enum sink_outcome outcome;
-} errors[] = {
-    {RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE, SINK_REFUSED},
-    {RD_KAFKA_RESP_ERR_INVALID_MSG, SINK_REFUSED},
-    {RD_KAFKA_RESP_ERR_INVALID_RECORD, SINK_REFUSED},
-    {RD_KAFKA_RESP_ERR_INVALID_TIMESTAMP, SINK_REFUSED},
-    {RD_KAFKA_RESP_ERR_RECORD_LIST_TOO_LARGE, SINK_REFUSED},
-    {RD_KAFKA_RESP_ERR_TOPIC_EXCEPTION, SINK_REFUSED},
-    {RD_KAFKA_RESP_ERR_POLICY_VIOLATION, SINK_REFUSED},
-    {RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED, SINK_UNAVAILABLE},
-    {RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED, SINK_UNAVAILABLE},
-    {RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED, SINK_UNAVAILABLE},
-    {RD_KAFKA_RESP_ERR__AUTHENTICATION, SINK_UNAVAILABLE},
-    {RD_KAFKA_RESP_ERR__TRANSPORT, SINK_UNAVAILABLE},
-    {RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN, SINK_UNAVAILABLE},
-    {RD_KAFKA_RESP_ERR__RESOLVE, SINK_UNAVAILABLE},
-    {RD_KAFKA_RESP_ERR__SSL, SINK_UNAVAILABLE},
-    {RD_KAFKA_RESP_ERR__QUEUE_FULL, SINK_UNAVAILABLE},
-    {RD_KAFKA_RESP_ERR__PURGE_QUEUE, SINK_UNAVAILABLE},
-    {RD_KAFKA_RESP_ERR__PURGE_INFLIGHT, SINK_UNAVAILABLE},
-    {RD_KAFKA_RESP_ERR__FATAL, SINK_UNAVAILABLE},
-    {RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS, SINK_UNAVAILABLE},
-    {RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS_AFTER_APPEND, SINK_UNAVAILABLE},
-    {RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE, SINK_UNAVAILABLE},
-    {RD_KAFKA_RESP_ERR_KAFKA_STORAGE_ERROR, SINK_UNAVAILABLE},
-    {RD_KAFKA_RESP_ERR__MSG_TIMED_OUT, SINK_UNSURE},
-    {RD_KAFKA_RESP_ERR__TIMED_OUT, SINK_UNSURE},
-    {RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT, SINK_UNSURE},
-};
-
-static enum sink_outcome
-error_outcome(rd_kafka_resp_err_t error)
-{
-	if (error == RD_KAFKA_RESP_ERR_NO_ERROR)
-		return SINK_DELIVERED;
-	for (size_t i = 0; i < sizeof(errors) / sizeof(*errors); i++)
-		if (errors[i].error == error)
-			return errors[i].outcome;
-	return SINK_RETRYABLE;
-}
-
-/* ---- configuration ------------------------------------------------------ */
-
-/* Properties that are ours to set; the user's may not take them over. */
-static const char *const reserved[] = {"bootstrap.servers",
-    "metadata.broker.list", "enable.idempotence", "acks",
-    "request.required.acks", "compression.codec", "compression.type",
-    "message.timeout.ms", "delivery.timeout.ms", "security.protocol",
-    "sasl.username", "sasl.password", "sasl.mechanism", "sasl.mechanisms",
-    "plugin.library.paths"};
-
-/* NULL, or which property is wrong and why (in text). */
-static rd_kafka_conf_t *
-conf_make(const struct sink_options *o, char *text, size_t size,
-    const char **option)
-{
-	rd_kafka_conf_t *conf = rd_kafka_conf_new();
-	char number[24];
-	struct {
-		const char *option, *property, *value;
-	} sets[] = {
-	    {"bootstrap_servers", "bootstrap.servers",
-		opt_string(o, "bootstrap_servers")},
-	    {"compression", "compression.type",
-		(const char *const[]){"none", "gzip", "snappy", "lz4",
-		    "zstd"}[opt_choice(o, "compression")]},
-	    {"acks", "acks",
-		(const char *const[]){"0", "1", "all"}[opt_choice(o, "acks")]},
-	    {"idempotence", "enable.idempotence",
-		opt_bool(o, "idempotence") ? "true" : "false"},
-	    {"security", "security.protocol",
-		(const char *const[]){"plaintext", "ssl", "sasl_plaintext",
-		    "sasl_ssl"}[opt_choice(o, "security")]},
-	    {"tls.ca_file", "ssl.ca.location", opt_string(o, "tls.ca_file")},
-	    {"tls.cert_file", "ssl.certificate.location",
-		opt_string(o, "tls.cert_file")},
-	    {"tls.key_file", "ssl.key.location", opt_string(o, "tls.key_file")},
-	    {"tls.verify", "enable.ssl.certificate.verification",
-		opt_bool(o, "tls.verify") ? "true" : "false"},
-	    {"sasl.username", "sasl.username", opt_string(o, "sasl.username")},
-	    {"sasl.password", "sasl.password", opt_string(o, "sasl.password")},
-	    {"security", "client.id", "bulkhead"},
-	    {"security", "log.connection.close", "false"},
-	};
-	struct {
-		const char *option, *property;
-	} numbers[] = {{"linger_ms", "linger.ms"}, {"batch_size", "batch.size"},
-	    {"message_timeout_ms", "message.timeout.ms"}};
-
-	for (size_t i = 0; i < sizeof(sets) / sizeof(*sets); i++) {
-		*option = sets[i].option;
-		if (sets[i].value != NULL &&
-		    rd_kafka_conf_set(conf, sets[i].property, sets[i].value,
-			text, size) != RD_KAFKA_CONF_OK)
-			goto fail;
-	}
-	*option = "sasl.mechanism";
-	if (opt_choice(o, "security") >= 2 &&
-	    rd_kafka_conf_set(conf, "sasl.mechanism",
-		(const char *const[]){"PLAIN", "SCRAM-SHA-256",
-		    "SCRAM-SHA-512"}[opt_choice(o, "sasl.mechanism")],
-		text, size) != RD_KAFKA_CONF_OK)
-		goto fail;
-	for (size_t i = 0; i < sizeof(numbers) / sizeof(*numbers); i++) {
-		*option = numbers[i].option;
-		snprintf(number, sizeof(number), "%lld",
-		    (long long)opt_int(o, numbers[i].option));
-		if (rd_kafka_conf_set(conf, numbers[i].property, number, text,
-			size) != RD_KAFKA_CONF_OK)
-			goto fail;
-	}
-	*option = "properties";
-	for (size_t i = 0; i < opt_count(o, "properties"); i++)
-		if (rd_kafka_conf_set(conf, opt_key(o, "properties", i),
-			opt_value(o, "properties", i), text,
-			size) != RD_KAFKA_CONF_OK)
-			goto fail;
-	return conf;
-fail:
-	rd_kafka_conf_destroy(conf);
-	return NULL;
-}
-
-static void
-kafka_validate(const struct sink_options *o, struct faults *faults)
-{
-	bool is_sasl = opt_choice(o, "security") >= 2;
-	const char *option;
-	rd_kafka_conf_t *conf;
-	char text[256];
-
-	if (is_sasl && !opt_is_set(o, "sasl.username"))
-		sink_fault(o, faults, "sasl.username",
-		    "is required by this security");
-	if (is_sasl && !opt_is_set(o, "sasl.password"))
-		sink_fault(o, faults, "sasl.password",
-		    "is required by this security");
-	if (!is_sasl && opt_is_set(o, "sasl.username"))
-		sink_fault(o, faults, "sasl.username",
-		    "has no effect without security: sasl_...");
-	if (opt_bool(o, "idempotence") && opt_choice(o, "acks") != 2)
-		sink_fault(o, faults, "acks",
-		    "idempotence needs acks: all; or write idempotence: false");
-	if (opt_is_set(o, "tls.cert_file") != opt_is_set(o, "tls.key_file"))
-		sink_fault(o, faults, "tls.cert_file",
-		    "tls.cert_file and tls.key_file go together");
-	for (size_t i = 0; i < opt_count(o, "properties"); i++)
-		for (size_t k = 0; k < sizeof(reserved) / sizeof(*reserved);
-		     k++)
-			if (strcmp(opt_key(o, "properties", i), reserved[k]) ==
-			    0)
-				sink_fault(o, faults, "properties",
-				    "%s has an option of its own", reserved[k]);
-	conf = conf_make(o, text, sizeof(text), &option);
-	if (conf == NULL)
-		sink_fault(o, faults, option, "%s", text);
-	else
-		rd_kafka_conf_destroy(conf);
-}
-
 /* ---- events ------------------------------------------------------------- */
+
+/* One topic for all that does not exist is not the record's fault. */
+static enum sink_outcome
+report_outcome(const struct kafka *k, rd_kafka_resp_err_t e)
+{
+	if ((e == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART ||
+		e == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC ||
+		e == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION) &&
+	    template_is_constant(k->topic))
+		return SINK_UNAVAILABLE;
+	return kafka_error_outcome(e);
+}
 
 static void
 on_reports(struct kafka *k, rd_kafka_event_t *event)
 {
 	const rd_kafka_message_t *m;
 	enum sink_outcome outcome;
+	char why[400];
 
-	(void)k;
 	while ((m = rd_kafka_event_message_next(event)) != NULL) {
-		outcome = error_outcome(m->err);
+		outcome = report_outcome(k, m->err);
+		snprintf(why, sizeof(why), "%s%s%s", rd_kafka_err2str(m->err),
+		    k->error[0] == '\0' ? "" : ": ", k->error);
 		/* With acks 0 nobody says more than that it was sent. */
-		sink_answer(m->_private, outcome,
-		    outcome == SINK_DELIVERED ? NULL
-					      : rd_kafka_err2str(m->err));
+		if (outcome == SINK_DELIVERED)
+			k->error[0] = '\0';
+		held_answer(m->_private, outcome,
+		    outcome == SINK_DELIVERED ? NULL : why);
 	}
 }
 
@@ -293,6 +145,8 @@ on_error(struct kafka *k, rd_kafka_event_t *event)
 {
 	char text[200];
 
+	snprintf(k->error, sizeof(k->error), "%s",
+	    rd_kafka_event_error_string(event));
 	if (rd_kafka_event_error(event) == RD_KAFKA_RESP_ERR__FATAL &&
 	    rd_kafka_fatal_error(k->rk, text, sizeof(text)) !=
 		RD_KAFKA_RESP_ERR_NO_ERROR)
@@ -370,7 +224,12 @@ record_send(struct kafka *k, struct sink_record *record)
 	buf_clear(&k->key_text);
 	if (!template_render(k->topic, &k->input, &k->topic_text, NULL, &why) ||
 	    !template_render(k->key, &k->input, &k->key_text, NULL, &why)) {
-		sink_answer(record, SINK_REFUSED, why);
+		held_answer(record, SINK_REFUSED, why);
+		return;
+	}
+	if (!kafka_topic_is_valid(buf_slice(&k->topic_text))) {
+		held_answer(record, SINK_REFUSED,
+		    "it makes no topic that Kafka takes");
 		return;
 	}
 	headers = record_headers(k, rec);
@@ -388,8 +247,8 @@ record_send(struct kafka *k, struct sink_record *record)
 		return;
 	if (headers != NULL)
 		rd_kafka_headers_destroy(headers);
-	outcome = error_outcome(e);
-	sink_answer(record, outcome, rd_kafka_err2str(e));
+	outcome = report_outcome(k, e);
+	held_answer(record, outcome, rd_kafka_err2str(e));
 }
 
 static void
@@ -402,6 +261,7 @@ kafka_send_batch(void *self, struct sink_batch *batch)
 		    k->fatal[0] == '\0' ? "no producer" : k->fatal);
 		return;
 	}
+	held_begin(batch);
 	for (size_t i = 0; i < batch->count; i++)
 		record_send(k, batch->records[i]);
 }
@@ -415,7 +275,7 @@ kafka_start(struct kafka *k)
 	const char *option;
 	char text[256] = "";
 
-	conf = conf_make(sink_opts(k->sink), text, sizeof(text), &option);
+	conf = kafka_conf_make(sink_opts(k->sink), text, sizeof(text), &option);
 	if (conf == NULL) {
 		sink_reject(k->sink, "config.%s: %s", option, text);
 		return false;
@@ -487,10 +347,14 @@ on_probed(struct ev_loop *loop, ev_async *w, int events)
 	    k->probe_brokers > 0;
 	if (was_test) {
 		sink_found(k->sink, "brokers", "%d", k->probe_brokers);
-		sink_tested(k->sink, is_up, rd_kafka_err2str(k->probe_error));
+		sink_tested(k->sink, is_up,
+		    k->error[0] == '\0' ? rd_kafka_err2str(k->probe_error)
+				       : k->error);
 	} else {
 		sink_probed(k->sink, is_up, rd_kafka_err2str(k->probe_error));
 	}
+	if (k->fatal[0] != '\0' && rd_kafka_outq_len(k->rk) == 0)
+		kafka_renew(k);
 }
 
 static void
@@ -585,7 +449,7 @@ const struct sink_type sink_type = {
 		SINK_ORDER_NONE,
 	    .paths = path_options,
 	    .ports = "any"},
-	.validate = kafka_validate,
+	.validate = kafka_conf_validate,
 	.open = kafka_open,
 	.send_batch = kafka_send_batch,
 	.probe = kafka_probe,
