@@ -12,7 +12,8 @@ test_packages="rabbitmq-server python3-pika nats-server
 libcriterion-dev mosquitto mosquitto-clients python3
 python3-pytest python3-pytest-xdist python3-paho-mqtt python3-yaml
 python3-requests python3-psycopg2 postgresql-15 sqlite3 openssl zstd
-redis-server influxdb mariadb-server clickhouse-server"
+redis-server influxdb mariadb-server clickhouse-server
+python3-msgpack"
 
 fuzz_packages="clang-14 libclang-rt-14-dev"
 
