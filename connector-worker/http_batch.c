@@ -12,7 +12,7 @@
 
 #include <zlib.h>
 
-#define REASON_KEPT 300		/* bytes of a body in a reason */
+#define REASON_KEPT 300 /* bytes of a body in a reason */
 #define ANSWER_MAX (1u << 20)
 #define PROBE_MS 5000
 #define BODY_KEPT (4u << 20)
@@ -22,12 +22,12 @@ struct job {
 	struct job *next, **prev;
 	struct http_batch *http;
 	struct sink_batch *batch;
-	struct sink_record **records;	/* the batch's; NULL: answered */
-	size_t *places;		/* of the run's records in it */
-	size_t at, stop;	/* what of them the run covers */
-	size_t size, size_max;	/* how long runs are, may be */
-	struct order_map held;	/* orders of which one failed */
-	struct order_map seen;	/* in this run, where it is exclusive */
+	struct sink_record **records; /* the batch's; NULL: answered */
+	size_t *places;               /* of the run's records in it */
+	size_t at, stop;              /* what of them the run covers */
+	size_t size, size_max;        /* how long runs are, may be */
+	struct order_map held;        /* orders of which one failed */
+	struct order_map seen;        /* in this run, where it is exclusive */
 	struct http_run run;
 	struct buf body, packed, answer;
 	bool is_flooded;
@@ -40,7 +40,7 @@ struct http_batch {
 	const struct http_batch_ops *ops;
 	void *self;
 	struct http_batch_config config;
-	size_t url;		/* the one in use */
+	size_t url; /* the one in use */
 	struct curl_slist *fields;
 	struct curl_slist *connect_to;
 	z_stream gzip;
@@ -167,8 +167,8 @@ hold(struct job *j, const struct sink_record *r)
 
 /* The answer of a record of the batch, by its place in it. */
 static void
-answer(struct job *j, size_t place, enum sink_outcome outcome,
-    const char *reason)
+answer(
+    struct job *j, size_t place, enum sink_outcome outcome, const char *reason)
 {
 	struct sink_record *r = j->records[place];
 
@@ -182,8 +182,8 @@ void
 http_run_answer(struct http_run *run, size_t i, enum sink_outcome outcome,
     const char *reason)
 {
-	struct job *j = (struct job *)(void *)((char *)run -
-	    offsetof(struct job, run));
+	struct job *j =
+	    (struct job *)(void *)((char *)run - offsetof(struct job, run));
 
 	bug_on(i >= run->count || run->records[i] == NULL);
 	answer(j, j->places[i], outcome, reason);
@@ -213,7 +213,7 @@ static bool
 is_held(struct job *j, const struct sink_record *r)
 {
 	return r->order != 0 && j->held.used > 0 &&
-	    order_map_find(&j->held, r->order) != NULL;
+	       order_map_find(&j->held, r->order) != NULL;
 }
 
 /* Whether a record of the same order stands in the run already. */
@@ -327,8 +327,8 @@ run_send(struct job *j)
 		h->ops->prepare(h->self, &j->run);
 	run_link(j);
 	curl_easy_setopt(j->run.easy, CURLOPT_POSTFIELDS, body.p);
-	curl_easy_setopt(j->run.easy, CURLOPT_POSTFIELDSIZE_LARGE,
-	    (curl_off_t)body.len);
+	curl_easy_setopt(
+	    j->run.easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)body.len);
 	http_loop_add(h->loop, j->run.easy, on_over, j);
 }
 
@@ -363,19 +363,17 @@ http_batch_send(struct http_batch *h, struct sink_batch *batch)
 	h->jobs = j;
 	j->batch = batch;
 	j->run.batch = batch;
-	j->run.records = mem_zalloc(batch->count + 1,
-	    sizeof(*j->run.records));
+	j->run.records = mem_zalloc(batch->count + 1, sizeof(*j->run.records));
 	j->places = mem_zalloc(batch->count + 1, sizeof(*j->places));
 	j->records = mem_zalloc(batch->count + 1, sizeof(*j->records));
-	memcpy(j->records, batch->records,
-	    batch->count * sizeof(*j->records));
+	memcpy(j->records, batch->records, batch->count * sizeof(*j->records));
 	j->at = 0;
 	/*
 	 * What failed as a whole is tried again in smaller parts, so that a
 	 * record that the target chokes on ends up alone.
 	 */
-	j->size_max = h->config.keeps_runs ? batch->count
-	    : batch->count >> shift;
+	j->size_max =
+	    h->config.keeps_runs ? batch->count : batch->count >> shift;
 	if (j->size_max == 0)
 		j->size_max = 1;
 	if (h->config.run_max > 0 && j->size_max > h->config.run_max)
@@ -391,8 +389,7 @@ http_batch_judge(long status)
 {
 	if (status == 404)
 		return (struct http_verdict){.outcome = SINK_UNAVAILABLE};
-	return (struct http_verdict){
-	    .outcome = http_answer_outcome(status),
+	return (struct http_verdict){.outcome = http_answer_outcome(status),
 	    .is_of_one = http_answer_outcome(status) == SINK_REFUSED};
 }
 
@@ -414,8 +411,8 @@ failure_judge(CURL *easy, CURLcode result)
 	case CURLE_SSL_CRL_BADFILE:
 		return (struct http_verdict){.outcome = SINK_UNAVAILABLE};
 	case CURLE_OPERATION_TIMEDOUT:
-		curl_easy_getinfo(easy, CURLINFO_PRETRANSFER_TIME_T,
-		    &connected);
+		curl_easy_getinfo(
+		    easy, CURLINFO_PRETRANSFER_TIME_T, &connected);
 		if (connected == 0)
 			return (struct http_verdict){
 			    .outcome = SINK_UNAVAILABLE};
@@ -436,17 +433,18 @@ job_judge(struct job *j, CURLcode result)
 	buf_clear(&h->reason);
 	curl_easy_getinfo(j->run.easy, CURLINFO_RESPONSE_CODE, &status);
 	if (result != CURLE_OK) {
-		buf_add_str(&h->reason, j->is_flooded
-		    ? "the answer is too long" : j->error[0] != '\0'
-		    ? j->error : curl_easy_strerror(result));
+		buf_add_str(&h->reason, j->is_flooded ? "the answer is too long"
+					: j->error[0] != '\0'
+					    ? j->error
+					    : curl_easy_strerror(result));
 		v = failure_judge(j->run.easy, result);
 		if (v.outcome == SINK_UNAVAILABLE)
 			h->url = (h->url + 1) % h->config.urls_len;
 		return v;
 	}
 	v = h->ops->judge == NULL ? http_batch_judge(status)
-	    : h->ops->judge(h->self, &j->run, status, buf_slice(&j->answer),
-	    &h->reason);
+				  : h->ops->judge(h->self, &j->run, status,
+					buf_slice(&j->answer), &h->reason);
 	if (buf_len(&h->reason) > 0)
 		return v;
 	buf_addf(&h->reason, "HTTP status %ld", status);
@@ -494,8 +492,9 @@ on_over(CURL *easy, CURLcode result, void *arg)
 	}
 	run_answer(j, v.outcome, reason);
 	if (v.outcome == SINK_UNAVAILABLE || v.outcome == SINK_UNSURE) {
-		job_give_up(j, v.outcome == SINK_UNSURE ? SINK_HELD
-		    : SINK_UNAVAILABLE, reason);
+		job_give_up(j,
+		    v.outcome == SINK_UNSURE ? SINK_HELD : SINK_UNAVAILABLE,
+		    reason);
 		return;
 	}
 	j->at = j->stop;
@@ -515,17 +514,18 @@ on_probe(CURL *easy, CURLcode result, void *arg)
 
 	curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
 	buf_clear(&h->reason);
-	is_up = (result == CURLE_OK || j->is_flooded) &&
-	    http_answer_is_up(status);
+	is_up =
+	    (result == CURLE_OK || j->is_flooded) && http_answer_is_up(status);
 	if (is_up && h->is_testing) {
 		is_up = status < 400;
 		if (h->ops->found != NULL)
-			is_up = h->ops->found(h->self, status,
-			    buf_slice(&j->answer), &h->reason);
+			is_up = h->ops->found(
+			    h->self, status, buf_slice(&j->answer), &h->reason);
 	}
 	if (result != CURLE_OK) {
-		buf_add_str(&h->reason, j->error[0] != '\0' ? j->error
-		    : curl_easy_strerror(result));
+		buf_add_str(&h->reason, j->error[0] != '\0'
+					    ? j->error
+					    : curl_easy_strerror(result));
 	} else if (buf_len(&h->reason) == 0) {
 		buf_addf(&h->reason, "HTTP status %ld: ", status);
 		excerpt_add(&h->reason, buf_slice(&j->answer), REASON_KEPT);
@@ -546,8 +546,8 @@ http_batch_probe(struct http_batch *h)
 		curl_easy_setopt(j->run.easy, CURLOPT_FRESH_CONNECT, 1L);
 		curl_easy_setopt(j->run.easy, CURLOPT_FORBID_REUSE, 1L);
 		if (h->config.timeout_ms > PROBE_MS)
-			curl_easy_setopt(j->run.easy, CURLOPT_TIMEOUT_MS,
-			    (long)PROBE_MS);
+			curl_easy_setopt(
+			    j->run.easy, CURLOPT_TIMEOUT_MS, (long)PROBE_MS);
 	}
 	run_clear(j);
 	buf_add_str(&j->run.url, h->config.urls[h->url]);
@@ -574,16 +574,16 @@ fields_make(struct http_batch *h)
 	h->fields = curl_slist_append(h->fields, line);
 	free(line);
 	h->fields = curl_slist_append(h->fields, "Expect:");
-	h->fields = curl_slist_append(h->fields,
-	    "User-Agent: bulkhead/" BULKHEAD_VERSION);
+	h->fields = curl_slist_append(
+	    h->fields, "User-Agent: bulkhead/" BULKHEAD_VERSION);
 	if (h->config.has_gzip)
-		h->fields = curl_slist_append(h->fields,
-		    "Content-Encoding: gzip");
+		h->fields =
+		    curl_slist_append(h->fields, "Content-Encoding: gzip");
 }
 
 struct http_batch *
-http_batch_new(struct sink *sink, const struct http_batch_ops *ops,
-    void *self, const struct http_batch_config *config)
+http_batch_new(struct sink *sink, const struct http_batch_ops *ops, void *self,
+    const struct http_batch_config *config)
 {
 	struct http_batch *h = mem_zalloc(1, sizeof(*h));
 
@@ -593,10 +593,10 @@ http_batch_new(struct sink *sink, const struct http_batch_ops *ops,
 	h->config = *config;
 	h->loop = http_loop_new(sink_loop(sink), 256);
 	buf_init(&h->reason);
-	for (size_t i = 0; i < config->urls_len &&
-	    config->server_name != NULL; i++)
-		h->config.urls[i] = http_server_rename(h->config.urls[i],
-		    config->server_name, &h->connect_to);
+	for (size_t i = 0; i < config->urls_len && config->server_name != NULL;
+	     i++)
+		h->config.urls[i] = http_server_rename(
+		    h->config.urls[i], config->server_name, &h->connect_to);
 	fields_make(h);
 	if (h->config.has_gzip)
 		deflateInit2(&h->gzip, Z_BEST_SPEED, Z_DEFLATED,

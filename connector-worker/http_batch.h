@@ -21,17 +21,17 @@ struct http_batch;
 
 /* The records of one request. */
 struct http_run {
-	struct sink_record **records;	/* NULL: answered */
+	struct sink_record **records; /* NULL: answered */
 	size_t count;
 	struct sink_batch *batch;
 	CURL *easy;
-	struct buf url;		/* begins as the target's URL */
-	struct curl_slist *fields;	/* headers of this request alone */
-	void *kept;		/* the type's, freed with the request */
+	struct buf url;            /* begins as the target's URL */
+	struct curl_slist *fields; /* headers of this request alone */
+	void *kept;                /* the type's, freed with the request */
 };
 
 struct http_verdict {
-	enum sink_outcome outcome;	/* of those not answered yet */
+	enum sink_outcome outcome; /* of those not answered yet */
 	/* One of several may be to blame: send fewer to find it. */
 	bool is_of_one;
 	/* Nothing was taken; the type has changed the request: once more. */
@@ -63,20 +63,20 @@ struct http_batch_ops {
 	/* What of the probe's request is its own; run is without records. */
 	void (*probe)(void *self, struct http_run *run);
 	/* `connector test`: what the probe's answer says; may be NULL. */
-	bool (*found)(void *self, long status, struct slice body,
-	    struct buf *reason);
+	bool (*found)(
+	    void *self, long status, struct slice body, struct buf *reason);
 };
 
 struct http_batch_config {
-	char **urls;		/* where requests go: the first that works */
+	char **urls; /* where requests go: the first that works */
 	size_t urls_len;
 	const char *content_type;
-	const char *server_name;	/* that https servers must have, or NULL */
+	const char *server_name; /* that https servers must have, or NULL */
 	bool has_gzip;
 	long timeout_ms;
-	size_t body_max;	/* a run ends before; 0: no limit */
-	size_t run_max;		/* records in a run; 0: no limit */
-	size_t answer_max;	/* bytes that are read; 0: 1 MiB */
+	size_t body_max;   /* a run ends before; 0: no limit */
+	size_t run_max;    /* records in a run; 0: no limit */
+	size_t answer_max; /* bytes that are read; 0: 1 MiB */
 	/* At most one record of an order in a request. */
 	bool is_exclusive;
 	/* What is tried again is not sent in shorter runs. */
@@ -95,8 +95,8 @@ void http_batch_test(struct http_batch *);
 /* The general meaning of an answer. */
 struct http_verdict http_batch_judge(long status);
 /* One of the run's records; others of its order that follow are held. */
-void http_run_answer(struct http_run *, size_t i, enum sink_outcome,
-    const char *reason);
+void http_run_answer(
+    struct http_run *, size_t i, enum sink_outcome, const char *reason);
 /* A header of this request alone, as printf writes it. */
 void http_run_field(struct http_run *, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
@@ -116,8 +116,8 @@ struct faults;
 void http_server_validate(const struct sink_options *, struct faults *,
     const char *name, bool is_https);
 /* The URL with another host, and how to get to the real one. */
-char *http_server_rename(char *url, const char *name,
-    struct curl_slist **connect_to);
+char *http_server_rename(
+    char *url, const char *name, struct curl_slist **connect_to);
 /* CONN_TLS_OPTIONS onto a handle, but for tls.server_name. */
 void http_tls_setup(CURL *, const struct sink_options *);
 /* A user and a password by Basic, where the options have a user. */

@@ -9,8 +9,10 @@
 char *
 http_server_url(const char *text, bool is_https, const char **wrong)
 {
-	char *url = strstr(text, "://") != NULL ? mem_strdup(text)
-	    : mem_printf("%s://%s", is_https ? "https" : "http", text);
+	char *url =
+	    strstr(text, "://") != NULL
+		? mem_strdup(text)
+		: mem_printf("%s://%s", is_https ? "https" : "http", text);
 	size_t n = strlen(url);
 	struct http_url u;
 
@@ -35,15 +37,15 @@ http_server_validate(const struct sink_options *o, struct faults *faults,
 	conn_tls_validate(o, faults);
 	if (text == NULL)
 		return;
-	url = http_server_url(text, is_https || opt_bool(o, "tls.enable"),
-	    &wrong);
+	url = http_server_url(
+	    text, is_https || opt_bool(o, "tls.enable"), &wrong);
 	if (url == NULL) {
 		sink_fault(o, faults, name, "%s", wrong);
 		return;
 	}
 	if (strncasecmp(url, "https:", 6) != 0 && opt_bool(o, "tls.enable"))
-		sink_fault(o, faults, name,
-		    "is not https, and tls.enable is set");
+		sink_fault(
+		    o, faults, name, "is not https, and tls.enable is set");
 	free(url);
 }
 
@@ -66,8 +68,8 @@ http_server_rename(char *url, const char *name, struct curl_slist **connect_to)
 	    SLICE_ARG(u.host), is_v6 ? "]" : "", u.port);
 	*connect_to = curl_slist_append(*connect_to, line);
 	free(line);
-	renamed = mem_printf("https://%s:%d%.*s", name, u.port,
-	    SLICE_ARG(u.rest));
+	renamed =
+	    mem_printf("https://%s:%d%.*s", name, u.port, SLICE_ARG(u.rest));
 	free(url);
 	return renamed;
 }
@@ -80,7 +82,7 @@ http_tls_setup(CURL *easy, const struct sink_options *o)
 	const char *key = opt_string(o, "tls.key_file");
 	long verify = opt_bool(o, "tls.verify");
 
-	(void)opt_bool(o, "tls.enable");	/* validate has seen to it */
+	(void)opt_bool(o, "tls.enable"); /* validate has seen to it */
 	if (ca != NULL)
 		curl_easy_setopt(easy, CURLOPT_CAINFO, ca);
 	if (cert != NULL)

@@ -64,9 +64,9 @@ name_add(struct buf *out, struct slice s, const char *ends, const char **why)
 		}
 		/* Readers differ in what two backslashes mean. */
 		if (c == '\\' && (i + 1 == s.len || s.p[i + 1] == '\\' ||
-		    strchr(ends, s.p[i + 1]) != NULL)) {
+				     strchr(ends, s.p[i + 1]) != NULL)) {
 			*why = "a name or tag has a backslash where line "
-			    "protocol cannot write it";
+			       "protocol cannot write it";
 			return false;
 		}
 		if (is_end)
@@ -196,7 +196,7 @@ field_add(struct fields *fs, const struct line_value *f,
 	if (kind == VALUE_NULL || (f->suffix != 0 && buf_len(text) == 0))
 		return true;
 	return field_begin(fs, slice_str(f->name), why) &&
-	    value_add(fs, kind, buf_slice(text), f->suffix, why);
+	       value_add(fs, kind, buf_slice(text), f->suffix, why);
 }
 
 /* A JSON value as a field: null is none. */
@@ -245,8 +245,7 @@ members_add(struct fields *fs, struct slice object, struct buf *text,
 		json_add_unquoted(&key, name);
 		*has_headers |= slice_is(buf_slice(&key), "headers");
 		buf_clear(text);
-		is_good = json_field_add(fs, buf_slice(&key), value, text,
-		    why);
+		is_good = json_field_add(fs, buf_slice(&key), value, text, why);
 		buf_fini(&key);
 		if (!is_good)
 			return false;
@@ -259,13 +258,14 @@ payload_add(struct fields *fs, const struct record *rec, struct buf *text,
     const char **why)
 {
 	buf_clear(text);
-	if (utf8_check(rec->payload) && (rec->payload.len == 0 ||
-	    memchr(rec->payload.p, '\0', rec->payload.len) == NULL))
+	if (utf8_check(rec->payload) &&
+	    (rec->payload.len == 0 ||
+		memchr(rec->payload.p, '\0', rec->payload.len) == NULL))
 		return field_begin(fs, SLICE_LIT("payload"), why) &&
-		    string_add(fs->out, rec->payload, why);
+		       string_add(fs->out, rec->payload, why);
 	base64_add(text, rec->payload);
 	return field_begin(fs, SLICE_LIT("payload_base64"), why) &&
-	    string_add(fs->out, buf_slice(text), why);
+	       string_add(fs->out, buf_slice(text), why);
 }
 
 static bool
@@ -282,14 +282,14 @@ default_fields_add(struct fields *fs, struct template_input *in,
 	else if (json_kind_of(json) == JSON_OBJECT)
 		is_good = members_add(fs, json, text, &has_headers, why);
 	else
-		is_good = json_field_add(fs, SLICE_LIT("value"), json, text,
-		    why);
+		is_good =
+		    json_field_add(fs, SLICE_LIT("value"), json, text, why);
 	if (!is_good || has_headers)
 		return is_good;
 	buf_clear(text);
 	return field_begin(fs, SLICE_LIT("headers"), why) &&
-	    string_add(fs->out, record_field_value(rec, FIELD_HEADERS,
-	    text).text, why);
+	       string_add(fs->out,
+		   record_field_value(rec, FIELD_HEADERS, text).text, why);
 }
 
 /* --- time ----------------------------------------------------------------- */
@@ -297,15 +297,16 @@ default_fields_add(struct fields *fs, struct template_input *in,
 static const struct {
 	int64_t per_s;
 } units[] = {
-	[LINE_NS] = {1000000000}, [LINE_US] = {1000000},
-	[LINE_MS] = {1000}, [LINE_S] = {1},
+    [LINE_NS] = {1000000000},
+    [LINE_US] = {1000000},
+    [LINE_MS] = {1000},
+    [LINE_S] = {1},
 };
 
 enum line_precision
 line_precision_sent(const struct line_format *f)
 {
-	return f->is_unique && f->precision > LINE_US ? LINE_NS
-	    : f->precision;
+	return f->is_unique && f->precision > LINE_US ? LINE_NS : f->precision;
 }
 
 static int64_t
@@ -321,11 +322,11 @@ time_of(const struct line_format *f, const struct record *rec)
 	slots = f->precision == LINE_S ? unit : unit / 1000;
 	ms *= unit / 1000;
 	if (slots < TIME_LANES * 100)
-		return ms + (int64_t)(rec->offset + rec->partition * 389u) %
-		    slots;
+		return ms +
+		       (int64_t)(rec->offset + rec->partition * 389u) % slots;
 	slots /= TIME_LANES;
 	return ms + (int64_t)(rec->partition % TIME_LANES) * slots +
-	    (int64_t)(rec->offset % (uint64_t)slots);
+	       (int64_t)(rec->offset % (uint64_t)slots);
 }
 
 bool

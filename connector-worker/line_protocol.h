@@ -20,15 +20,15 @@ enum line_precision { LINE_NS, LINE_US, LINE_MS, LINE_S };
 struct line_value {
 	const char *name;
 	const struct template *value;
-	struct template *own;	/* without its suffix; freed by fini */
-	char suffix;		/* 'i', 'u' or 0 */
+	struct template *own; /* without its suffix; freed by fini */
+	char suffix;          /* 'i', 'u' or 0 */
 };
 
 struct line_format {
 	const struct template *measurement;
 	struct line_value *tags;
 	size_t tags_len;
-	struct line_value *fields;	/* none: see line_add */
+	struct line_value *fields; /* none: see line_add */
 	size_t fields_len;
 	enum line_precision precision;
 	/* Digits below the precision come from the offset. */
@@ -50,7 +50,7 @@ enum line_precision line_precision_sent(const struct line_format *);
  * anything else; and `headers`, if there are any, as JSON text. False: the
  * record is to be refused, *why says why.
  */
-bool line_add(const struct line_format *, struct template_input *,
-    struct buf *, const char **why);
+bool line_add(const struct line_format *, struct template_input *, struct buf *,
+    const char **why);
 
 #endif

@@ -11,14 +11,15 @@
 /* --- the definition ------------------------------------------------------- */
 
 static void
-validate_names(const struct sink_options *o, struct faults *faults,
-    const char *option)
+validate_names(
+    const struct sink_options *o, struct faults *faults, const char *option)
 {
 	for (size_t i = 0; i < opt_count(o, option); i++) {
 		const char *name = opt_key(o, option, i);
 
 		if (*name == '\0' || strpbrk(name, "\r\n\\") != NULL)
-			sink_fault(o, faults, option, "\"%s\": a name may not "
+			sink_fault(o, faults, option,
+			    "\"%s\": a name may not "
 			    "be empty or have a backslash or line break",
 			    name);
 		if (strcmp(name, "time") == 0)
@@ -37,8 +38,7 @@ line_sink_validate(const struct sink_options *o, struct faults *faults)
 bool
 line_sink_is_exact(const struct sink_options *o)
 {
-	return opt_bool(o, "unique") &&
-	    opt_choice(o, "precision") != LINE_US;
+	return opt_bool(o, "unique") && opt_choice(o, "precision") != LINE_US;
 }
 
 static void
@@ -66,8 +66,7 @@ format_take(struct line_sink *s, const struct sink_options *o)
 	if (opt_is_set(o, "tags"))
 		return;
 	f->tags[0] = (struct line_value){.name = "topic",
-	    .own = template_parse(SLICE_LIT("${topic}"), fault,
-	    sizeof(fault))};
+	    .own = template_parse(SLICE_LIT("${topic}"), fault, sizeof(fault))};
 	f->tags[0].value = f->tags[0].own;
 	f->tags_len = 1;
 }
@@ -88,8 +87,8 @@ line_sink_query_add(struct buf *b, const char *name, const char *value)
 	const char *why;
 
 	buf_addf(b, "&%s=", name);
-	template_escape_url(b, (struct value){VALUE_TEXT, slice_str(value)},
-	    &why);
+	template_escape_url(
+	    b, (struct value){VALUE_TEXT, slice_str(value)}, &why);
 }
 
 /* --- requests ------------------------------------------------------------- */
@@ -173,7 +172,8 @@ line_answer_lines(struct slice body,
 		return false;
 	while (json_member_next(data, &at, &name, &row)) {
 		uint64_t line = member_find(row, "line_number", &value)
-		    ? number_of(value) : 0;
+				    ? number_of(value)
+				    : 0;
 
 		if (line == 0)
 			return false;
@@ -200,8 +200,8 @@ on_line(uint64_t line, struct slice message, void *arg)
 		return;
 	buf_clear(&n->text);
 	excerpt_add(&n->text, message, 300);
-	http_run_answer(n->run, (size_t)line - 1, SINK_REFUSED,
-	    buf_cstr(&n->text));
+	http_run_answer(
+	    n->run, (size_t)line - 1, SINK_REFUSED, buf_cstr(&n->text));
 }
 
 /*
@@ -217,7 +217,7 @@ names_lines(const struct http_run *run, struct slice body)
 		struct slice p = run->records[i]->rec->payload;
 
 		if (p.len > 0 && (memchr(p.p, '\n', p.len) != NULL ||
-		    memchr(p.p, '\\', p.len) != NULL))
+				     memchr(p.p, '\\', p.len) != NULL))
 			return false;
 	}
 	return true;
@@ -251,18 +251,18 @@ found(void *self, long status, struct slice body, struct buf *reason)
 
 	if (s->found != NULL)
 		return s->found(s, status, body, reason);
-	sink_found(s->sink, "answer", "HTTP status %ld to %s", status,
-	    s->probe_path);
+	sink_found(
+	    s->sink, "answer", "HTTP status %ld to %s", status, s->probe_path);
 	return status < 400;
 }
 
 static const struct http_batch_ops ops = {
-	.add = add,
-	.setup = setup,
-	.prepare = prepare,
-	.judge = judge,
-	.probe = probe,
-	.found = found,
+    .add = add,
+    .setup = setup,
+    .prepare = prepare,
+    .judge = judge,
+    .probe = probe,
+    .found = found,
 };
 
 /* --- the sink's functions ------------------------------------------------- */
@@ -272,11 +272,11 @@ line_sink_open(struct line_sink *s, struct sink *sink, bool is_https)
 {
 	const struct sink_options *o = sink_opts(sink);
 	struct http_batch_config config = {
-		.content_type = "text/plain; charset=utf-8",
-		.has_gzip = opt_bool(o, "gzip"),
-		.timeout_ms = (long)opt_int(o, "timeout_ms"),
-		.server_name = opt_string(o, "tls.server_name"),
-		.urls_len = 1,
+	    .content_type = "text/plain; charset=utf-8",
+	    .has_gzip = opt_bool(o, "gzip"),
+	    .timeout_ms = (long)opt_int(o, "timeout_ms"),
+	    .server_name = opt_string(o, "tls.server_name"),
+	    .urls_len = 1,
 	};
 	const char *wrong;
 
@@ -284,8 +284,8 @@ line_sink_open(struct line_sink *s, struct sink *sink, bool is_https)
 	format_take(s, o);
 	template_input_init(&s->input);
 	config.urls = mem_zalloc(1, sizeof(*config.urls));
-	config.urls[0] = http_server_url(opt_string(o, "server"), is_https,
-	    &wrong);
+	config.urls[0] =
+	    http_server_url(opt_string(o, "server"), is_https, &wrong);
 	bug_on(config.urls[0] == NULL);
 	s->http = http_batch_new(sink, &ops, s, &config);
 }

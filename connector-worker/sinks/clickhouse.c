@@ -26,7 +26,7 @@ struct column {
 	const char *name;
 	const struct template *value;
 	struct template *own;
-	bool is_raw;	/* ${x:json}: arrays, maps and tuples */
+	bool is_raw; /* ${x:json}: arrays, maps and tuples */
 };
 
 struct clickhouse {
@@ -34,7 +34,7 @@ struct clickhouse {
 	struct http_batch *http;
 	struct column *columns;
 	size_t columns_len;
-	char *path;		/* without the token */
+	char *path; /* without the token */
 	char *probe_path;
 	bool has_token;
 	struct template_input input;
@@ -42,49 +42,49 @@ struct clickhouse {
 };
 
 static const struct option options[] = {
-	{"url", OPTION_STRING, NULL, 1, 1024, NULL, OPTION_REQUIRED,
-	    "URL of the HTTP interface: http://HOST:8123",
-	    "HTTP 接口地址：http://HOST:8123"},
-	{"database", OPTION_STRING, NULL, 1, 255, NULL, OPTION_REQUIRED,
-	    "database", "数据库"},
-	{"table", OPTION_STRING, NULL, 1, 255, NULL, OPTION_REQUIRED,
-	    "table", "表"},
-	{"columns", OPTION_MAP, NULL, 1, 512, NULL, OPTION_TEMPLATE,
-	    "column to value; null gives the column's default, an object or "
-	    "array is text unless written ${x:json}. Without it the columns "
-	    "that are named like a record's fields",
-	    "列到值；null 使用列默认值，对象和数组为文本，除非写作 "
-	    "${x:json}。缺省为与记录字段同名的列"},
-	{"format", OPTION_ENUM, "JSONEachRow", 0, 0, "JSONEachRow|!RowBinary",
-	    0, "format of the rows", "行格式"},
-	{"async_insert", OPTION_BOOL, "false", 0, 0, NULL, 0,
-	    "let the server gather inserts (it answers when they are stored)",
-	    "由服务器合并插入（存储后才应答）"},
-	{"compression", OPTION_ENUM, "none", 0, 0, "none|gzip", 0,
-	    "compression of requests", "请求压缩方式"},
-	{"username", OPTION_STRING, NULL, 1, 255, NULL, 0, "user", "用户名"},
-	{"password", OPTION_STRING, NULL, 0, 1024, NULL, OPTION_SECRET,
-	    "password", "密码"},
-	{"timeout_ms", OPTION_INT, "30000", 1, 60000, NULL, 0,
-	    "how long an insert may take, in milliseconds",
-	    "单次插入的最长时间（毫秒）"},
-	CONN_TLS_OPTIONS,
+    {"url", OPTION_STRING, NULL, 1, 1024, NULL, OPTION_REQUIRED,
+	"URL of the HTTP interface: http://HOST:8123",
+	"HTTP 接口地址：http://HOST:8123"},
+    {"database", OPTION_STRING, NULL, 1, 255, NULL, OPTION_REQUIRED, "database",
+	"数据库"},
+    {"table", OPTION_STRING, NULL, 1, 255, NULL, OPTION_REQUIRED, "table",
+	"表"},
+    {"columns", OPTION_MAP, NULL, 1, 512, NULL, OPTION_TEMPLATE,
+	"column to value; null gives the column's default, an object or "
+	"array is text unless written ${x:json}. Without it the columns "
+	"that are named like a record's fields",
+	"列到值；null 使用列默认值，对象和数组为文本，除非写作 "
+	"${x:json}。缺省为与记录字段同名的列"},
+    {"format", OPTION_ENUM, "JSONEachRow", 0, 0, "JSONEachRow|!RowBinary", 0,
+	"format of the rows", "行格式"},
+    {"async_insert", OPTION_BOOL, "false", 0, 0, NULL, 0,
+	"let the server gather inserts (it answers when they are stored)",
+	"由服务器合并插入（存储后才应答）"},
+    {"compression", OPTION_ENUM, "none", 0, 0, "none|gzip", 0,
+	"compression of requests", "请求压缩方式"},
+    {"username", OPTION_STRING, NULL, 1, 255, NULL, 0, "user", "用户名"},
+    {"password", OPTION_STRING, NULL, 0, 1024, NULL, OPTION_SECRET, "password",
+	"密码"},
+    {"timeout_ms", OPTION_INT, "30000", 1, 60000, NULL, 0,
+	"how long an insert may take, in milliseconds",
+	"单次插入的最长时间（毫秒）"},
+    CONN_TLS_OPTIONS,
 };
 
-static const char *const path_options[] = {"tls.ca_file", "tls.cert_file",
-    "tls.key_file", NULL};
+static const char *const path_options[] = {
+    "tls.ca_file", "tls.cert_file", "tls.key_file", NULL};
 
 static void
 clickhouse_validate(const struct sink_options *o, struct faults *faults)
 {
 	http_server_validate(o, faults, "url", false);
 	if (opt_is_set(o, "username") != opt_is_set(o, "password"))
-		sink_fault(o, faults, "username",
-		    "username and password go together");
+		sink_fault(
+		    o, faults, "username", "username and password go together");
 	for (size_t i = 0; i < opt_count(o, "columns"); i++)
 		if (*opt_key(o, "columns", i) == '\0')
-			sink_fault(o, faults, "columns",
-			    "a column has no name");
+			sink_fault(
+			    o, faults, "columns", "a column has no name");
 }
 
 /* --- rows ----------------------------------------------------------------- */
@@ -167,15 +167,16 @@ token_add(struct clickhouse *c, struct http_run *run)
 	bug_on(state == NULL);
 	XXH3_128bits_reset(state);
 	for (size_t i = 0; i < run->count; i++) {
-		struct value id = record_field_value(run->records[i]->rec,
-		    FIELD_ID, &c->text);
+		struct value id = record_field_value(
+		    run->records[i]->rec, FIELD_ID, &c->text);
 
 		XXH3_128bits_update(state, id.text.p, id.text.len);
 		XXH3_128bits_update(state, "\n", 1);
 	}
 	hash = XXH3_128bits_digest(state);
 	XXH3_freeState(state);
-	buf_addf(&run->url, "&insert_deduplicate=1"
+	buf_addf(&run->url,
+	    "&insert_deduplicate=1"
 	    "&insert_deduplication_token=%016llx%016llx",
 	    (unsigned long long)hash.high64, (unsigned long long)hash.low64);
 }
@@ -230,15 +231,18 @@ found(void *self, long status, struct slice body, struct buf *reason)
 	}
 	buf_init(&text);
 	excerpt_add(&text, body, 200);
-	sink_found(c->sink, "table", "version and engine: %s",
-	    buf_cstr(&text));
+	sink_found(c->sink, "table", "version and engine: %s", buf_cstr(&text));
 	buf_fini(&text);
 	return true;
 }
 
 static const struct http_batch_ops ops = {
-	.add = add, .setup = setup, .prepare = prepare, .judge = judge,
-	.probe = probe, .found = found,
+    .add = add,
+    .setup = setup,
+    .prepare = prepare,
+    .judge = judge,
+    .probe = probe,
+    .found = found,
 };
 
 /* --- open ----------------------------------------------------------------- */
@@ -252,18 +256,18 @@ columns_take(struct clickhouse *c, const struct sink_options *o)
 	c->columns_len = n > 0 ? n : FIELD_COUNT;
 	c->columns = mem_zalloc(c->columns_len, sizeof(*c->columns));
 	for (size_t i = 0; i < n; i++)
-		c->columns[i] = (struct column){
-		    .name = opt_key(o, "columns", i),
-		    .value = opt_value_template(o, "columns", i),
-		    .is_raw = strstr(opt_value(o, "columns", i), ":json") !=
-		    NULL};
+		c->columns[i] =
+		    (struct column){.name = opt_key(o, "columns", i),
+			.value = opt_value_template(o, "columns", i),
+			.is_raw = strstr(opt_value(o, "columns", i), ":json") !=
+				  NULL};
 	for (size_t i = 0; n == 0 && i < FIELD_COUNT; i++) {
 		const char *name = record_field_name((enum record_field)i);
 		char *text = mem_printf("${%s}", name);
 
 		c->columns[i] = (struct column){.name = name,
-		    .own = template_parse(slice_str(text), fault,
-		    sizeof(fault))};
+		    .own =
+			template_parse(slice_str(text), fault, sizeof(fault))};
 		bug_on(c->columns[i].own == NULL);
 		c->columns[i].value = c->columns[i].own;
 		free(text);
@@ -292,8 +296,8 @@ path_of(struct buf *query, const char *settings)
 
 	buf_init(&b);
 	buf_add_str(&b, "/?query=");
-	template_escape_url(&b, (struct value){VALUE_TEXT, buf_slice(query)},
-	    &why);
+	template_escape_url(
+	    &b, (struct value){VALUE_TEXT, buf_slice(query)}, &why);
 	buf_add_str(&b, settings);
 	path = mem_strdup(buf_cstr(&b));
 	buf_fini(&b);
@@ -318,18 +322,17 @@ paths_make(struct clickhouse *c, const struct sink_options *o)
 	}
 	if (has_columns)
 		buf_add_u8(&b, ')');
-	(void)opt_choice(o, "format");	/* there is one */
+	(void)opt_choice(o, "format"); /* there is one */
 	buf_add_str(&b, " FORMAT JSONEachRow");
 	if (!has_columns)
-		buf_add_str(&settings,
-		    "&input_format_skip_unknown_fields=1");
+		buf_add_str(&settings, "&input_format_skip_unknown_fields=1");
 	if (opt_bool(o, "async_insert"))
-		buf_add_str(&settings,
-		    "&async_insert=1&wait_for_async_insert=1");
+		buf_add_str(
+		    &settings, "&async_insert=1&wait_for_async_insert=1");
 	c->path = path_of(&b, buf_cstr(&settings));
 	buf_clear(&b);
 	buf_add_str(&b, "SELECT version(), engine FROM system.tables WHERE "
-	    "database = ");
+			"database = ");
 	quoted_add(&b, '\'', opt_string(o, "database"));
 	buf_add_str(&b, " AND name = ");
 	quoted_add(&b, '\'', opt_string(o, "table"));
@@ -344,12 +347,12 @@ clickhouse_open(struct sink *sink)
 	struct clickhouse *c = mem_zalloc(1, sizeof(*c));
 	const struct sink_options *o = sink_opts(sink);
 	struct http_batch_config config = {
-		.content_type = "text/plain",
-		.has_gzip = opt_choice(o, "compression") == 1,
-		.timeout_ms = (long)opt_int(o, "timeout_ms"),
-		.server_name = opt_string(o, "tls.server_name"),
-		.urls_len = 1,
-		.keeps_runs = true,
+	    .content_type = "text/plain",
+	    .has_gzip = opt_choice(o, "compression") == 1,
+	    .timeout_ms = (long)opt_int(o, "timeout_ms"),
+	    .server_name = opt_string(o, "tls.server_name"),
+	    .urls_len = 1,
+	    .keeps_runs = true,
 	};
 	const char *wrong;
 
@@ -360,8 +363,8 @@ clickhouse_open(struct sink *sink)
 	template_input_init(&c->input);
 	buf_init(&c->text);
 	config.urls = mem_zalloc(1, sizeof(*config.urls));
-	config.urls[0] = http_server_url(opt_string(o, "url"),
-	    opt_bool(o, "tls.enable"), &wrong);
+	config.urls[0] = http_server_url(
+	    opt_string(o, "url"), opt_bool(o, "tls.enable"), &wrong);
 	bug_on(config.urls[0] == NULL);
 	c->http = http_batch_new(sink, &ops, c, &config);
 	return c;
@@ -402,26 +405,26 @@ clickhouse_test(void *self)
 }
 
 const struct sink_type sink_type = {
-	.name = "clickhouse",
-	.help_en = "rows of ClickHouse",
-	.help_zh = "ClickHouse 的行",
-	.options = options,
-	.option_count = sizeof(options) / sizeof(*options),
-	.caps = {
-		.effectively_once = true,
-		.keys_batch = true,
-		/* Tokens are of whole batches: none goes in parts. */
-		.serial = true,
-		.orders = SINK_ORDER_KEY | SINK_ORDER_PARTITION |
-		    SINK_ORDER_NONE,
-		.bytes_max = 64u << 20,
-		.paths = path_options,
-		.ports = "fixed",
+    .name = "clickhouse",
+    .help_en = "rows of ClickHouse",
+    .help_zh = "ClickHouse 的行",
+    .options = options,
+    .option_count = sizeof(options) / sizeof(*options),
+    .caps =
+	{
+	    .effectively_once = true,
+	    .keys_batch = true,
+	    /* Tokens are of whole batches: none goes in parts. */
+	    .serial = true,
+	    .orders = SINK_ORDER_KEY | SINK_ORDER_PARTITION | SINK_ORDER_NONE,
+	    .bytes_max = 64u << 20,
+	    .paths = path_options,
+	    .ports = "fixed",
 	},
-	.validate = clickhouse_validate,
-	.open = clickhouse_open,
-	.send_batch = clickhouse_send,
-	.probe = clickhouse_probe,
-	.test = clickhouse_test,
-	.close = clickhouse_close,
+    .validate = clickhouse_validate,
+    .open = clickhouse_open,
+    .send_batch = clickhouse_send,
+    .probe = clickhouse_probe,
+    .test = clickhouse_test,
+    .close = clickhouse_close,
 };

@@ -28,7 +28,7 @@ struct elasticsearch {
 	const struct template *document;
 	const char *op;
 	bool is_create;
-	bool has_timestamp;	/* data streams need @timestamp */
+	bool has_timestamp; /* data streams need @timestamp */
 	const char *api_key;
 	char *path;
 	struct template_input input;
@@ -36,43 +36,44 @@ struct elasticsearch {
 };
 
 static const struct option options[] = {
-	{"url", OPTION_STRING, NULL, 1, 8192, NULL, OPTION_REQUIRED,
-	    "URLs of nodes, separated by commas: the next is taken when one "
-	    "is not there", "节点 URL，以逗号分隔：某个不可用时用下一个"},
-	{"index", OPTION_STRING, NULL, 1, 1024, NULL,
-	    OPTION_REQUIRED | OPTION_TEMPLATE,
-	    "index or data stream: logs-${timestamp:%Y.%m.%d}",
-	    "索引或数据流：logs-${timestamp:%Y.%m.%d}"},
-	{"document", OPTION_STRING, NULL, 1, 65536, NULL, OPTION_TEMPLATE,
-	    "the document, a JSON object; without it the record as JSON",
-	    "文档（JSON 对象）；缺省为 JSON 形式的记录"},
-	{"op", OPTION_ENUM, "create", 0, 0, "create|index", 0,
-	    "create: what is there stays; index: it is replaced",
-	    "create：已存在的保留；index：覆盖"},
-	{"data_stream", OPTION_BOOL, "false", 0, 0, NULL, 0,
-	    "index is a data stream: documents get @timestamp",
-	    "index 为数据流：文档会加上 @timestamp"},
-	{"pipeline", OPTION_STRING, NULL, 1, 255, NULL, 0,
-	    "ingest pipeline", "摄取管道"},
-	{"auth", OPTION_ENUM, "none", 0, 0, "none|basic|api_key", 0,
-	    "how requests show who sends them", "身份验证方式"},
-	{"username", OPTION_STRING, NULL, 1, 255, NULL, 0,
-	    "user of auth basic", "basic 认证的用户名"},
-	{"password", OPTION_STRING, NULL, 0, 1024, NULL, OPTION_SECRET,
-	    "password of auth basic", "basic 认证的密码"},
-	{"api_key", OPTION_STRING, NULL, 1, 1024, NULL, OPTION_SECRET,
-	    "key of auth api_key, as the server encodes it",
-	    "api_key 认证的密钥（服务器给出的编码形式）"},
-	{"gzip", OPTION_BOOL, "false", 0, 0, NULL, 0,
-	    "compress requests", "压缩请求"},
-	{"timeout_ms", OPTION_INT, "30000", 1, 60000, NULL, 0,
-	    "how long a request may take, in milliseconds",
-	    "单个请求的最长时间（毫秒）"},
-	CONN_TLS_OPTIONS,
+    {"url", OPTION_STRING, NULL, 1, 8192, NULL, OPTION_REQUIRED,
+	"URLs of nodes, separated by commas: the next is taken when one "
+	"is not there",
+	"节点 URL，以逗号分隔：某个不可用时用下一个"},
+    {"index", OPTION_STRING, NULL, 1, 1024, NULL,
+	OPTION_REQUIRED | OPTION_TEMPLATE,
+	"index or data stream: logs-${timestamp:%Y.%m.%d}",
+	"索引或数据流：logs-${timestamp:%Y.%m.%d}"},
+    {"document", OPTION_STRING, NULL, 1, 65536, NULL, OPTION_TEMPLATE,
+	"the document, a JSON object; without it the record as JSON",
+	"文档（JSON 对象）；缺省为 JSON 形式的记录"},
+    {"op", OPTION_ENUM, "create", 0, 0, "create|index", 0,
+	"create: what is there stays; index: it is replaced",
+	"create：已存在的保留；index：覆盖"},
+    {"data_stream", OPTION_BOOL, "false", 0, 0, NULL, 0,
+	"index is a data stream: documents get @timestamp",
+	"index 为数据流：文档会加上 @timestamp"},
+    {"pipeline", OPTION_STRING, NULL, 1, 255, NULL, 0, "ingest pipeline",
+	"摄取管道"},
+    {"auth", OPTION_ENUM, "none", 0, 0, "none|basic|api_key", 0,
+	"how requests show who sends them", "身份验证方式"},
+    {"username", OPTION_STRING, NULL, 1, 255, NULL, 0, "user of auth basic",
+	"basic 认证的用户名"},
+    {"password", OPTION_STRING, NULL, 0, 1024, NULL, OPTION_SECRET,
+	"password of auth basic", "basic 认证的密码"},
+    {"api_key", OPTION_STRING, NULL, 1, 1024, NULL, OPTION_SECRET,
+	"key of auth api_key, as the server encodes it",
+	"api_key 认证的密钥（服务器给出的编码形式）"},
+    {"gzip", OPTION_BOOL, "false", 0, 0, NULL, 0, "compress requests",
+	"压缩请求"},
+    {"timeout_ms", OPTION_INT, "30000", 1, 60000, NULL, 0,
+	"how long a request may take, in milliseconds",
+	"单个请求的最长时间（毫秒）"},
+    CONN_TLS_OPTIONS,
 };
 
-static const char *const path_options[] = {"tls.ca_file", "tls.cert_file",
-    "tls.key_file", NULL};
+static const char *const path_options[] = {
+    "tls.ca_file", "tls.cert_file", "tls.key_file", NULL};
 
 /* --- the definition ------------------------------------------------------- */
 
@@ -91,8 +92,8 @@ urls_make(const struct sink_options *o, size_t *count, const char **wrong)
 		one[strcspn(one, " ")] = '\0';
 		if (*count == URLS_MAX)
 			*wrong = "has too many URLs";
-		else if ((urls[*count] = http_server_url(one,
-		    opt_bool(o, "tls.enable"), wrong)) != NULL)
+		else if ((urls[*count] = http_server_url(
+			      one, opt_bool(o, "tls.enable"), wrong)) != NULL)
 			(*count)++;
 	}
 	free(list);
@@ -171,8 +172,8 @@ add_action(struct elasticsearch *e, struct buf *body, const char **why)
 	struct value id;
 
 	buf_addf(body, "{\"%s\":{\"_index\":\"", e->op);
-	if (!template_render(e->index, &e->input, body, template_escape_json,
-	    why))
+	if (!template_render(
+		e->index, &e->input, body, template_escape_json, why))
 		return false;
 	buf_add_str(body, "\",\"_id\":\"");
 	id = record_field_value(rec, FIELD_ID, &e->text);
@@ -182,19 +183,18 @@ add_action(struct elasticsearch *e, struct buf *body, const char **why)
 }
 
 static bool
-make_document(struct elasticsearch *e, struct slice *document,
-    const char **why)
+make_document(struct elasticsearch *e, struct slice *document, const char **why)
 {
 	buf_clear(&e->text);
 	if (e->document == NULL) {
-		record_json_add(&e->text, e->input.rec,
-		    template_input_json(&e->input));
+		record_json_add(
+		    &e->text, e->input.rec, template_input_json(&e->input));
 		*document = buf_slice(&e->text);
 		return true;
 	}
 	if (!template_render(e->document, &e->input, &e->text,
-	    template_is_single(e->document) ? NULL : template_escape_json,
-	    why))
+		template_is_single(e->document) ? NULL : template_escape_json,
+		why))
 		return false;
 	if (json_value(buf_slice(&e->text), document) &&
 	    json_kind_of(*document) == JSON_OBJECT)
@@ -229,8 +229,8 @@ add(void *self, const struct record *rec, struct buf *body, const char **why)
 	json_add_compact(body, document);
 	if (e->has_timestamp && !has_member(document, "@timestamp")) {
 		body->len = at;
-		buf_addf(body, "{\"@timestamp\":%lld",
-		    (long long)rec->timestamp_ms);
+		buf_addf(
+		    body, "{\"@timestamp\":%lld", (long long)rec->timestamp_ms);
 		at = body->len;
 		json_add_compact(body, document);
 		/* The brace becomes the comma, where there is more. */
@@ -305,8 +305,12 @@ judge(void *self, struct http_run *run, long status, struct slice body,
 }
 
 static const struct http_batch_ops ops = {
-	.add = add, .setup = setup, .prepare = prepare, .judge = judge,
-	.probe = probe, .found = found,
+    .add = add,
+    .setup = setup,
+    .prepare = prepare,
+    .judge = judge,
+    .probe = probe,
+    .found = found,
 };
 
 /* --- the sink's functions ------------------------------------------------- */
@@ -320,11 +324,11 @@ path_make(const struct sink_options *o)
 
 	buf_init(&b);
 	buf_add_str(&b, "/_bulk?filter_path=errors,items.*.status,"
-	    "items.*.error.type,items.*.error.reason");
+			"items.*.error.type,items.*.error.reason");
 	if (pipeline != NULL) {
 		buf_add_str(&b, "&pipeline=");
-		template_escape_url(&b, (struct value){VALUE_TEXT,
-		    slice_str(pipeline)}, &why);
+		template_escape_url(
+		    &b, (struct value){VALUE_TEXT, slice_str(pipeline)}, &why);
 	}
 	path = mem_strdup(buf_cstr(&b));
 	buf_fini(&b);
@@ -337,13 +341,13 @@ elasticsearch_open(struct sink *sink)
 	struct elasticsearch *e = mem_zalloc(1, sizeof(*e));
 	const struct sink_options *o = sink_opts(sink);
 	struct http_batch_config config = {
-		.content_type = "application/x-ndjson",
-		.has_gzip = opt_bool(o, "gzip"),
-		.timeout_ms = (long)opt_int(o, "timeout_ms"),
-		.server_name = opt_string(o, "tls.server_name"),
-		.answer_max = 16u << 20,
-		/* Under the 100 MB that a server takes by default. */
-		.body_max = 64u << 20,
+	    .content_type = "application/x-ndjson",
+	    .has_gzip = opt_bool(o, "gzip"),
+	    .timeout_ms = (long)opt_int(o, "timeout_ms"),
+	    .server_name = opt_string(o, "tls.server_name"),
+	    .answer_max = 16u << 20,
+	    /* Under the 100 MB that a server takes by default. */
+	    .body_max = 64u << 20,
 	};
 	const char *wrong;
 
@@ -354,7 +358,7 @@ elasticsearch_open(struct sink *sink)
 	e->op = e->is_create ? "create" : "index";
 	e->has_timestamp = opt_bool(o, "data_stream");
 	e->api_key = opt_string(o, "api_key");
-	(void)opt_choice(o, "auth");	/* validate has seen to it */
+	(void)opt_choice(o, "auth"); /* validate has seen to it */
 	e->path = path_make(o);
 	template_input_init(&e->input);
 	buf_init(&e->text);
@@ -395,23 +399,23 @@ elasticsearch_test(void *self)
 }
 
 const struct sink_type sink_type = {
-	.name = "elasticsearch",
-	.help_en = "documents of Elasticsearch or OpenSearch",
-	.help_zh = "Elasticsearch 或 OpenSearch 的文档",
-	.options = options,
-	.option_count = sizeof(options) / sizeof(*options),
-	.caps = {
-		.effectively_once = true,
-		.orders = SINK_ORDER_KEY | SINK_ORDER_PARTITION |
-		    SINK_ORDER_NONE,
-		.bytes_max = 32u << 20,
-		.paths = path_options,
-		.ports = "any",
+    .name = "elasticsearch",
+    .help_en = "documents of Elasticsearch or OpenSearch",
+    .help_zh = "Elasticsearch 或 OpenSearch 的文档",
+    .options = options,
+    .option_count = sizeof(options) / sizeof(*options),
+    .caps =
+	{
+	    .effectively_once = true,
+	    .orders = SINK_ORDER_KEY | SINK_ORDER_PARTITION | SINK_ORDER_NONE,
+	    .bytes_max = 32u << 20,
+	    .paths = path_options,
+	    .ports = "any",
 	},
-	.validate = elasticsearch_validate,
-	.open = elasticsearch_open,
-	.send_batch = elasticsearch_send,
-	.probe = elasticsearch_probe,
-	.test = elasticsearch_test,
-	.close = elasticsearch_close,
+    .validate = elasticsearch_validate,
+    .open = elasticsearch_open,
+    .send_batch = elasticsearch_send,
+    .probe = elasticsearch_probe,
+    .test = elasticsearch_test,
+    .close = elasticsearch_close,
 };

@@ -23,9 +23,8 @@ elasticsearch_items(struct slice body, struct slice *items)
 {
 	struct slice whole;
 
-	return json_value(body, &whole) &&
-	    member_find(whole, "items", items) &&
-	    json_kind_of(*items) == JSON_ARRAY;
+	return json_value(body, &whole) && member_find(whole, "items", items) &&
+	       json_kind_of(*items) == JSON_ARRAY;
 }
 
 static long
@@ -44,8 +43,8 @@ status_of(struct slice value)
 }
 
 bool
-elasticsearch_item_next(struct slice items, size_t *at,
-    struct elasticsearch_item *item)
+elasticsearch_item_next(
+    struct slice items, size_t *at, struct elasticsearch_item *item)
 {
 	struct slice name, row, result, value;
 	size_t first = 0;
@@ -78,7 +77,7 @@ elasticsearch_outcome(long status, bool is_create)
 {
 	if (status == 409)
 		return is_create ? SINK_DELIVERED : SINK_RETRYABLE;
-	if (status == 404)	/* the index may not be made by itself */
+	if (status == 404) /* the index may not be made by itself */
 		return SINK_UNAVAILABLE;
 	return http_answer_outcome(status);
 }
@@ -119,21 +118,21 @@ elasticsearch_judge(struct http_run *run, long status, struct slice body,
 	buf_init(&text);
 	if (elasticsearch_items(body, &items)) {
 		for (; i < run->count &&
-		    elasticsearch_item_next(items, &at, &item); i++) {
-			enum sink_outcome outcome = elasticsearch_outcome(
-			    item.status, is_create);
+		       elasticsearch_item_next(items, &at, &item);
+		     i++) {
+			enum sink_outcome outcome =
+			    elasticsearch_outcome(item.status, is_create);
 
 			if (outcome != SINK_DELIVERED)
 				reason_make(&item, &text);
 			http_run_answer(run, i, outcome,
-			    outcome == SINK_DELIVERED ? NULL
-			    : buf_cstr(&text));
+			    outcome == SINK_DELIVERED ? NULL : buf_cstr(&text));
 		}
 	}
 	buf_fini(&text);
 	if (i < run->count)
-		buf_addf(reason, "the answer speaks of %zu of %zu documents",
-		    i, run->count);
-	return (struct http_verdict){.outcome = i < run->count ? SINK_UNSURE
-	    : SINK_DELIVERED};
+		buf_addf(reason, "the answer speaks of %zu of %zu documents", i,
+		    run->count);
+	return (struct http_verdict){
+	    .outcome = i < run->count ? SINK_UNSURE : SINK_DELIVERED};
 }

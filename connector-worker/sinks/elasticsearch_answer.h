@@ -11,8 +11,8 @@
 #include "connector-worker/http_batch.h"
 
 struct elasticsearch_item {
-	long status;		/* 0: it names none */
-	struct slice type, message;	/* raw JSON strings, or null */
+	long status;                /* 0: it names none */
+	struct slice type, message; /* raw JSON strings, or null */
 };
 
 /*
@@ -20,8 +20,8 @@ struct elasticsearch_item {
  * more, or this is no such answer.
  */
 bool elasticsearch_items(struct slice body, struct slice *items);
-bool elasticsearch_item_next(struct slice items, size_t *at,
-    struct elasticsearch_item *);
+bool elasticsearch_item_next(
+    struct slice items, size_t *at, struct elasticsearch_item *);
 /* is_create: a document that is there already is one of ours. */
 enum sink_outcome elasticsearch_outcome(long status, bool is_create);
 

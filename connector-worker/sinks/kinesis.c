@@ -21,9 +21,9 @@
 
 #include <stdlib.h>
 
-#define RECORDS_MAX 500		/* of a PutRecords */
-#define RECORD_MAX (1u << 20)	/* data and key of one */
-#define KEY_MAX 256		/* characters */
+#define RECORDS_MAX 500       /* of a PutRecords */
+#define RECORD_MAX (1u << 20) /* data and key of one */
+#define KEY_MAX 256           /* characters */
 /* 5 MiB of data and keys; the body has them as base64 and JSON. */
 #define BODY_MAX (5u << 20)
 
@@ -40,27 +40,26 @@ struct kinesis {
 };
 
 static const struct option options[] = {
-	{"stream", OPTION_STRING, NULL, 1, 128, NULL, OPTION_REQUIRED,
-	    "name of the stream", "流名称"},
-	AWS_OPTIONS,
-	{"partition_key", OPTION_STRING, "${key}", 1, 1024, NULL,
-	    OPTION_TEMPLATE, "partition key, 1 to 256 characters",
-	    "分区键，1 至 256 个字符"},
-	{"data", OPTION_STRING, NULL, 1, 65536, NULL, OPTION_TEMPLATE,
-	    "data of a record; without it the record as JSON",
-	    "记录内容；缺省为 JSON 形式的记录"},
-	{"aggregate", OPTION_BOOL, "false", 0, 0, NULL, 0,
-	    "records of a key as one, in the aggregated format of the "
-	    "Kinesis Producer Library",
-	    "以 KPL 聚合格式将同一键的多条记录合为一条"},
-	{"timeout_ms", OPTION_INT, "10000", 1, 60000, NULL, 0,
-	    "how long a request may take, in milliseconds",
-	    "单个请求的最长时间（毫秒）"},
-	CONN_TLS_OPTIONS,
+    {"stream", OPTION_STRING, NULL, 1, 128, NULL, OPTION_REQUIRED,
+	"name of the stream", "流名称"},
+    AWS_OPTIONS,
+    {"partition_key", OPTION_STRING, "${key}", 1, 1024, NULL, OPTION_TEMPLATE,
+	"partition key, 1 to 256 characters", "分区键，1 至 256 个字符"},
+    {"data", OPTION_STRING, NULL, 1, 65536, NULL, OPTION_TEMPLATE,
+	"data of a record; without it the record as JSON",
+	"记录内容；缺省为 JSON 形式的记录"},
+    {"aggregate", OPTION_BOOL, "false", 0, 0, NULL, 0,
+	"records of a key as one, in the aggregated format of the "
+	"Kinesis Producer Library",
+	"以 KPL 聚合格式将同一键的多条记录合为一条"},
+    {"timeout_ms", OPTION_INT, "10000", 1, 60000, NULL, 0,
+	"how long a request may take, in milliseconds",
+	"单个请求的最长时间（毫秒）"},
+    CONN_TLS_OPTIONS,
 };
 
-static const char *const path_options[] = {"tls.ca_file", "tls.cert_file",
-    "tls.key_file", NULL};
+static const char *const path_options[] = {
+    "tls.ca_file", "tls.cert_file", "tls.key_file", NULL};
 
 static void
 kinesis_validate(const struct sink_options *o, struct faults *faults)
@@ -72,8 +71,9 @@ kinesis_validate(const struct sink_options *o, struct faults *faults)
 	else
 		conn_tls_validate(o, faults);
 	aws_validate(o, faults);
-	if (s != NULL && strspn(s, "abcdefghijklmnopqrstuvwxyz"
-	    "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-") != strlen(s))
+	if (s != NULL &&
+	    strspn(s, "abcdefghijklmnopqrstuvwxyz"
+		      "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-") != strlen(s))
 		sink_fault(o, faults, "stream",
 		    "has a character that no stream's name has");
 }
@@ -109,8 +109,8 @@ make_data(struct kinesis *k, const char **why)
 
 	buf_clear(&k->text);
 	if (k->data == NULL)
-		record_json_add(&k->text, k->input.rec,
-		    template_input_json(&k->input));
+		record_json_add(
+		    &k->text, k->input.rec, template_input_json(&k->input));
 	else if (!template_value(k->data, &k->input, &k->text, &kind, why))
 		return false;
 	if (buf_len(&k->text) + buf_len(&k->key) <= RECORD_MAX)
@@ -202,14 +202,13 @@ probe(void *self, struct http_run *run)
 	buf_clear(&k->text);
 	buf_addf(&k->text, "{\"StreamName\":\"%s\"}", k->stream);
 	buf_add_str(&run->url, "/");
-	http_run_field(run,
-	    "X-Amz-Target: Kinesis_20131202.DescribeStreamSummary");
+	http_run_field(
+	    run, "X-Amz-Target: Kinesis_20131202.DescribeStreamSummary");
 	aws_token_add(run, sink_opts(k->sink));
 	curl_easy_setopt(run->easy, CURLOPT_POST, 1L);
-	curl_easy_setopt(run->easy, CURLOPT_POSTFIELDSIZE,
-	    (long)buf_len(&k->text));
-	curl_easy_setopt(run->easy, CURLOPT_COPYPOSTFIELDS,
-	    buf_cstr(&k->text));
+	curl_easy_setopt(
+	    run->easy, CURLOPT_POSTFIELDSIZE, (long)buf_len(&k->text));
+	curl_easy_setopt(run->easy, CURLOPT_COPYPOSTFIELDS, buf_cstr(&k->text));
 }
 
 static bool
@@ -256,15 +255,17 @@ static struct http_verdict
 judge_fault(long status, struct json_object *answer, struct buf *reason)
 {
 	struct http_verdict v = http_batch_judge(status);
-	const char *type = answer == NULL ? NULL
-	    : json_get_str(answer, "__type", NULL);
+	const char *type =
+	    answer == NULL ? NULL : json_get_str(answer, "__type", NULL);
 
 	if (type == NULL)
 		return v;
 	(void)aws_error_verdict(slice_str(type), &v);
 	buf_addf(reason, "%.100s: ", type);
-	excerpt_add(reason, slice_str(json_get_str(answer, "message",
-	    json_get_str(answer, "Message", ""))), 300);
+	excerpt_add(reason,
+	    slice_str(json_get_str(
+		answer, "message", json_get_str(answer, "Message", ""))),
+	    300);
 	return v;
 }
 
@@ -297,8 +298,14 @@ judge(void *self, struct http_run *run, long status, struct slice body,
 }
 
 static const struct http_batch_ops ops = {
-	.add = add, .begin = begin, .end = end, .setup = setup,
-	.prepare = prepare, .judge = judge, .probe = probe, .found = found,
+    .add = add,
+    .begin = begin,
+    .end = end,
+    .setup = setup,
+    .prepare = prepare,
+    .judge = judge,
+    .probe = probe,
+    .found = found,
 };
 
 /* --- the sink's functions ------------------------------------------------- */
@@ -310,11 +317,11 @@ kinesis_open(struct sink *sink)
 	const struct sink_options *o = sink_opts(sink);
 	const char *endpoint = opt_string(o, "endpoint"), *wrong;
 	struct http_batch_config config = {
-		.content_type = "application/x-amz-json-1.1",
-		.timeout_ms = (long)opt_int(o, "timeout_ms"),
-		.server_name = opt_string(o, "tls.server_name"),
-		.urls_len = 1,
-		.body_max = BODY_MAX,
+	    .content_type = "application/x-amz-json-1.1",
+	    .timeout_ms = (long)opt_int(o, "timeout_ms"),
+	    .server_name = opt_string(o, "tls.server_name"),
+	    .urls_len = 1,
+	    .body_max = BODY_MAX,
 	};
 
 	k->sink = sink;
@@ -329,8 +336,8 @@ kinesis_open(struct sink *sink)
 	buf_init(&k->text);
 	config.urls = mem_zalloc(1, sizeof(*config.urls));
 	config.urls[0] = endpoint == NULL
-	    ? aws_endpoint("kinesis", opt_string(o, "region"))
-	    : http_server_url(endpoint, true, &wrong);
+			     ? aws_endpoint("kinesis", opt_string(o, "region"))
+			     : http_server_url(endpoint, true, &wrong);
 	bug_on(config.urls[0] == NULL);
 	k->http = http_batch_new(sink, &ops, k, &config);
 	return k;
@@ -368,22 +375,22 @@ kinesis_test(void *self)
 }
 
 const struct sink_type sink_type = {
-	.name = "kinesis",
-	.help_en = "records of Amazon Kinesis",
-	.help_zh = "Amazon Kinesis 的记录",
-	.options = options,
-	.option_count = sizeof(options) / sizeof(*options),
-	.caps = {
-		.orders = SINK_ORDER_KEY | SINK_ORDER_PARTITION |
-		    SINK_ORDER_NONE,
-		.bytes_max = 4u << 20,
-		.paths = path_options,
-		.ports = "any",
+    .name = "kinesis",
+    .help_en = "records of Amazon Kinesis",
+    .help_zh = "Amazon Kinesis 的记录",
+    .options = options,
+    .option_count = sizeof(options) / sizeof(*options),
+    .caps =
+	{
+	    .orders = SINK_ORDER_KEY | SINK_ORDER_PARTITION | SINK_ORDER_NONE,
+	    .bytes_max = 4u << 20,
+	    .paths = path_options,
+	    .ports = "any",
 	},
-	.validate = kinesis_validate,
-	.open = kinesis_open,
-	.send_batch = kinesis_send,
-	.probe = kinesis_probe,
-	.test = kinesis_test,
-	.close = kinesis_close,
+    .validate = kinesis_validate,
+    .open = kinesis_open,
+    .send_batch = kinesis_send,
+    .probe = kinesis_probe,
+    .test = kinesis_test,
+    .close = kinesis_close,
 };

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 
 #define GROUP_MAX ((1u << 20) - 4096)
-#define GROUPS_MAX 500		/* records of a request */
+#define GROUPS_MAX 500 /* records of a request */
 #define TOTAL_MAX ((5u << 20) - (1u << 19))
 
 void
@@ -69,8 +69,8 @@ group_find(const struct aggregate *a, struct slice key)
 static void
 group_new(struct aggregate *a, struct slice key)
 {
-	a->groups = grown(a->groups, a->groups_len, &a->groups_cap,
-	    sizeof(*a->groups));
+	a->groups =
+	    grown(a->groups, a->groups_len, &a->groups_cap, sizeof(*a->groups));
 	buf_init(&a->groups[a->groups_len].key);
 	buf_init(&a->groups[a->groups_len].records);
 	buf_add_slice(&a->groups[a->groups_len++].key, key);
@@ -81,7 +81,7 @@ record_add(struct buf *b, struct slice data, size_t len)
 {
 	buf_add_u8(b, 3 << 3 | 2);
 	varint_add(b, len);
-	buf_add_u8(b, 1 << 3);	/* partition_key_index 0 */
+	buf_add_u8(b, 1 << 3); /* partition_key_index 0 */
 	buf_add_u8(b, 0);
 	buf_add_u8(b, 3 << 3 | 2);
 	varint_add(b, data.len);
@@ -89,8 +89,8 @@ record_add(struct buf *b, struct slice data, size_t len)
 }
 
 bool
-aggregate_add(struct aggregate *a, struct slice key, struct slice data,
-    const char **why)
+aggregate_add(
+    struct aggregate *a, struct slice key, struct slice data, const char **why)
 {
 	size_t len = 2 + 1 + varint_len(data.len) + data.len;
 	size_t i = group_find(a, key);
@@ -102,15 +102,16 @@ aggregate_add(struct aggregate *a, struct slice key, struct slice data,
 	}
 	if (a->total + key.len + len > TOTAL_MAX && a->groups_len > 0)
 		return false;
-	if (i == GROUPS_MAX || (i < a->groups_len &&
-	    buf_len(&a->groups[i].records) + key.len + len > GROUP_MAX))
+	if (i == GROUPS_MAX ||
+	    (i < a->groups_len &&
+		buf_len(&a->groups[i].records) + key.len + len > GROUP_MAX))
 		return false;
 	if (i == a->groups_len)
 		group_new(a, key);
 	a->total += key.len + len;
 	record_add(&a->groups[i].records, data, len);
-	a->places = grown(a->places, a->places_len, &a->places_cap,
-	    sizeof(*a->places));
+	a->places =
+	    grown(a->places, a->places_len, &a->places_cap, sizeof(*a->places));
 	a->places[a->places_len++] = i;
 	return true;
 }

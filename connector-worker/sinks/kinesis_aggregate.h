@@ -14,15 +14,15 @@
 
 struct aggregate_group {
 	struct buf key;
-	struct buf records;	/* as fields of the message */
+	struct buf records; /* as fields of the message */
 };
 
 /* Records of one request; begins as zero. */
 struct aggregate {
 	struct aggregate_group *groups;
 	size_t groups_len, groups_cap;
-	size_t total;		/* bytes */
-	size_t *places;		/* each record's group */
+	size_t total;   /* bytes */
+	size_t *places; /* each record's group */
 	size_t places_len, places_cap;
 };
 
@@ -32,8 +32,8 @@ void aggregate_fini(struct aggregate *);
  * False with *why NULL: the request has no room for it; else it is longer
  * than a record may be.
  */
-bool aggregate_add(struct aggregate *, struct slice key, struct slice data,
-    const char **why);
+bool aggregate_add(
+    struct aggregate *, struct slice key, struct slice data, const char **why);
 /* Appends group i as one record's data; its key, a loan. */
 struct slice aggregate_put(const struct aggregate *, size_t i, struct buf *);
 /* The groups of the records since clear, for the caller to free. */

@@ -21,71 +21,71 @@
 struct mysql {
 	struct sink *sink;
 	struct mysql_plan plan;
-	struct mysql_lane *lanes[POOL_MAX + 1];	/* the last one probes */
+	struct mysql_lane *lanes[POOL_MAX + 1]; /* the last one probes */
 	struct mysql_lane *idle[POOL_MAX];
 	size_t lanes_len, idle_len;
 	struct mysql_job *waiting, **waiting_tail;
 	struct ev_async wake;
 	pthread_mutex_t lock;
-	struct mysql_job *done;	/* locked */
+	struct mysql_job *done; /* locked */
 	struct template_input input;
 };
 
 static const struct option options[] = {
-	{"host", OPTION_STRING, NULL, 1, 255, NULL, OPTION_REQUIRED,
-	    "name or address of the server", "服务器的主机名或地址"},
-	{"port", OPTION_INT, "3306", 1, 65535, NULL, 0,
-	    "port of the server", "服务器端口"},
-	{"database", OPTION_STRING, NULL, 1, 64, NULL, OPTION_REQUIRED,
-	    "name of the database", "数据库名"},
-	{"username", OPTION_STRING, NULL, 1, 128, NULL, OPTION_REQUIRED,
-	    "user to log in as", "登录用户名"},
-	{"password", OPTION_STRING, NULL, 0, 1024, NULL,
-	    OPTION_REQUIRED | OPTION_SECRET, "the user's password",
-	    "用户密码"},
-	{"table", OPTION_STRING, NULL, 1, 129, NULL, 0,
-	    "TABLE or DATABASE.TABLE; required without sql",
-	    "TABLE 或 DATABASE.TABLE；未设置 sql 时必填"},
-	{"columns", OPTION_MAP, NULL, 1, SQL_PARAMS_MAX, NULL,
-	    OPTION_TEMPLATE, "column names to templates of their values; "
-	    "required without sql. A number in a time column is milliseconds",
-	    "列名到取值模板的映射；未设置 sql 时必填。时间列中的数字为毫秒"},
-	{"sql", OPTION_STRING, NULL, 1, 65536, NULL, 0,
-	    "one statement to run for each record instead; its templates are "
-	    "bound as parameters, never put into its text",
-	    "改为对每条记录执行的一条语句；模板作为参数绑定，绝不拼入语句"},
-	{"on_conflict", OPTION_ENUM, NULL, 0, 0, "error|ignore|update", 0,
-	    "when a row with the same key_columns is there; ignore where "
-	    "key_columns hold a column filled by ${id}, to be given otherwise",
-	    "已有相同 key_columns 的行时的处理；含由 ${id} 填充的列时默认为 "
-	    "ignore，否则必须给出"},
-	{"key_columns", OPTION_LIST, NULL, 1, 32, NULL, 0,
-	    "columns of a unique index of the table, all of them",
-	    "表上某个唯一索引的全部列"},
-	{"pool", OPTION_INT, "1", 1, POOL_MAX, NULL, 0,
-	    "connections at most; one batch in flight each",
-	    "最大连接数；每个连接同时处理一个批次"},
-	{"timeout_ms", OPTION_INT, "10000", 100, 60000, NULL, 0,
-	    "how long to wait for an answer, in milliseconds; whole seconds, "
-	    "rounded up", "等待应答的时间（毫秒），向上取整到秒"},
-	{"tls", OPTION_OBJECT, NULL, 0, 0, NULL, 0,
-	    "encryption of the connection", "连接加密"},
-	{"tls.enable", OPTION_BOOL, "false", 0, 0, NULL, 0,
-	    "do not connect without TLS", "强制使用 TLS"},
-	{"tls.ca_file", OPTION_STRING, NULL, 1, 4096, NULL, 0,
-	    "certificates to trust; the system's without it",
-	    "受信任的证书；缺省为系统证书"},
-	{"tls.cert_file", OPTION_STRING, NULL, 1, 4096, NULL, 0,
-	    "our certificate", "客户端证书"},
-	{"tls.key_file", OPTION_STRING, NULL, 1, 4096, NULL, 0,
-	    "the key of our certificate", "客户端证书的私钥"},
-	{"tls.verify", OPTION_BOOL, "true", 0, 0, NULL, 0,
-	    "check the server's certificate and that it names host",
-	    "校验服务器证书及其主机名"},
+    {"host", OPTION_STRING, NULL, 1, 255, NULL, OPTION_REQUIRED,
+	"name or address of the server", "服务器的主机名或地址"},
+    {"port", OPTION_INT, "3306", 1, 65535, NULL, 0, "port of the server",
+	"服务器端口"},
+    {"database", OPTION_STRING, NULL, 1, 64, NULL, OPTION_REQUIRED,
+	"name of the database", "数据库名"},
+    {"username", OPTION_STRING, NULL, 1, 128, NULL, OPTION_REQUIRED,
+	"user to log in as", "登录用户名"},
+    {"password", OPTION_STRING, NULL, 0, 1024, NULL,
+	OPTION_REQUIRED | OPTION_SECRET, "the user's password", "用户密码"},
+    {"table", OPTION_STRING, NULL, 1, 129, NULL, 0,
+	"TABLE or DATABASE.TABLE; required without sql",
+	"TABLE 或 DATABASE.TABLE；未设置 sql 时必填"},
+    {"columns", OPTION_MAP, NULL, 1, SQL_PARAMS_MAX, NULL, OPTION_TEMPLATE,
+	"column names to templates of their values; "
+	"required without sql. A number in a time column is milliseconds",
+	"列名到取值模板的映射；未设置 sql 时必填。时间列中的数字为毫秒"},
+    {"sql", OPTION_STRING, NULL, 1, 65536, NULL, 0,
+	"one statement to run for each record instead; its templates are "
+	"bound as parameters, never put into its text",
+	"改为对每条记录执行的一条语句；模板作为参数绑定，绝不拼入语句"},
+    {"on_conflict", OPTION_ENUM, NULL, 0, 0, "error|ignore|update", 0,
+	"when a row with the same key_columns is there; ignore where "
+	"key_columns hold a column filled by ${id}, to be given otherwise",
+	"已有相同 key_columns 的行时的处理；含由 ${id} 填充的列时默认为 "
+	"ignore，否则必须给出"},
+    {"key_columns", OPTION_LIST, NULL, 1, 32, NULL, 0,
+	"columns of a unique index of the table, all of them",
+	"表上某个唯一索引的全部列"},
+    {"pool", OPTION_INT, "1", 1, POOL_MAX, NULL, 0,
+	"connections at most; one batch in flight each",
+	"最大连接数；每个连接同时处理一个批次"},
+    {"timeout_ms", OPTION_INT, "10000", 100, 60000, NULL, 0,
+	"how long to wait for an answer, in milliseconds; whole seconds, "
+	"rounded up",
+	"等待应答的时间（毫秒），向上取整到秒"},
+    {"tls", OPTION_OBJECT, NULL, 0, 0, NULL, 0, "encryption of the connection",
+	"连接加密"},
+    {"tls.enable", OPTION_BOOL, "false", 0, 0, NULL, 0,
+	"do not connect without TLS", "强制使用 TLS"},
+    {"tls.ca_file", OPTION_STRING, NULL, 1, 4096, NULL, 0,
+	"certificates to trust; the system's without it",
+	"受信任的证书；缺省为系统证书"},
+    {"tls.cert_file", OPTION_STRING, NULL, 1, 4096, NULL, 0, "our certificate",
+	"客户端证书"},
+    {"tls.key_file", OPTION_STRING, NULL, 1, 4096, NULL, 0,
+	"the key of our certificate", "客户端证书的私钥"},
+    {"tls.verify", OPTION_BOOL, "true", 0, 0, NULL, 0,
+	"check the server's certificate and that it names host",
+	"校验服务器证书及其主机名"},
 };
 
-static const char *const path_options[] = {"tls.ca_file", "tls.cert_file",
-    "tls.key_file", NULL};
+static const char *const path_options[] = {
+    "tls.ca_file", "tls.cert_file", "tls.key_file", NULL};
 
 /* --- the definition ------------------------------------------------------- */
 
@@ -102,8 +102,8 @@ static bool
 has_id_key(const struct sink_options *o)
 {
 	for (size_t i = 0; i < opt_count(o, "key_columns"); i++) {
-		const struct template *t = column_find(o,
-		    opt_value(o, "key_columns", i));
+		const struct template *t =
+		    column_find(o, opt_value(o, "key_columns", i));
 
 		if (t != NULL && template_is_field(t, FIELD_ID))
 			return true;
@@ -130,8 +130,8 @@ mysql_is_exact(const struct sink_options *o)
 static void
 validate_sql(const struct sink_options *o, struct faults *faults)
 {
-	static const char *const others[] = {"table", "columns",
-	    "key_columns", "on_conflict"};
+	static const char *const others[] = {
+	    "table", "columns", "key_columns", "on_conflict"};
 	static struct slice params[SQL_PARAMS_MAX];
 	struct buf out;
 	const char *wrong;
@@ -140,16 +140,16 @@ validate_sql(const struct sink_options *o, struct faults *faults)
 
 	for (size_t i = 0; i < sizeof(others) / sizeof(*others); i++)
 		if (opt_is_set(o, others[i]))
-			sink_fault(o, faults, others[i],
-			    "has no use beside sql");
+			sink_fault(
+			    o, faults, others[i], "has no use beside sql");
 	buf_init(&out);
-	wrong = sql_params_take(slice_str(opt_string(o, "sql")), &out, params,
-	    &n);
+	wrong =
+	    sql_params_take(slice_str(opt_string(o, "sql")), &out, params, &n);
 	if (wrong != NULL)
 		sink_fault(o, faults, "sql", "%s", wrong);
 	for (size_t i = 0; wrong == NULL && i < n; i++) {
-		struct template *t = template_parse(params[i], fault,
-		    sizeof(fault));
+		struct template *t =
+		    template_parse(params[i], fault, sizeof(fault));
 
 		if (t == NULL)
 			sink_fault(o, faults, "sql", "%.*s: %s",
@@ -173,13 +173,13 @@ validate_table(const struct sink_options *o, struct faults *faults)
 			sink_fault(o, faults, "key_columns",
 			    "%s is not among the columns",
 			    opt_value(o, "key_columns", i));
-	if (conflict > MYSQL_CONFLICT_ERROR &&
-	    opt_count(o, "key_columns") == 0)
+	if (conflict > MYSQL_CONFLICT_ERROR && opt_count(o, "key_columns") == 0)
 		sink_fault(o, faults, "key_columns",
 		    "is required unless on_conflict is error");
 	else if (conflict != MYSQL_CONFLICT_ERROR &&
-	    conflict != MYSQL_CONFLICT_UPDATE && !has_id_key(o))
-		sink_fault(o, faults, "on_conflict", "no key column is filled "
+		 conflict != MYSQL_CONFLICT_UPDATE && !has_id_key(o))
+		sink_fault(o, faults, "on_conflict",
+		    "no key column is filled "
 		    "by ${id}, so a record could be lost or be there twice: "
 		    "fill one, or say error");
 }
@@ -187,8 +187,8 @@ validate_table(const struct sink_options *o, struct faults *faults)
 static void
 validate_tls(const struct sink_options *o, struct faults *faults)
 {
-	static const char *const files[] = {"tls.ca_file", "tls.cert_file",
-	    "tls.key_file"};
+	static const char *const files[] = {
+	    "tls.ca_file", "tls.cert_file", "tls.key_file"};
 
 	for (size_t i = 0; i < 3 && !opt_bool(o, "tls.enable"); i++)
 		if (opt_is_set(o, files[i]))
@@ -222,8 +222,8 @@ plan_take_sql(struct mysql_plan *p, const char *sql)
 	(void)sql_params_take(slice_str(sql), &out, params, &p->columns_len);
 	p->columns = mem_zalloc(p->columns_len + 1, sizeof(*p->columns));
 	for (size_t i = 0; i < p->columns_len; i++) {
-		p->columns[i].own = template_parse(params[i], fault,
-		    sizeof(fault));
+		p->columns[i].own =
+		    template_parse(params[i], fault, sizeof(fault));
 		p->columns[i].value = p->columns[i].own;
 	}
 	p->statement = mysql_statement_make(buf_slice(&out), p->columns_len);
@@ -249,7 +249,7 @@ plan_take_table(struct mysql_plan *p, const struct sink_options *o)
 		p->columns[i].value = opt_value_template(o, "columns", i);
 		for (size_t j = 0; j < p->keys_len; j++)
 			if (strcmp(opt_value(o, "key_columns", j),
-			    p->columns[i].name) == 0)
+				p->columns[i].name) == 0)
 				p->columns[i].is_key = true;
 	}
 }
@@ -314,7 +314,7 @@ job_add(struct mysql *m, struct mysql_job *j, struct sink_record *r)
 		size_t at = buf_len(&j->text);
 
 		if (!template_value(p->columns[i].value, &m->input, &j->text,
-		    &cells[i].kind, &why)) {
+			&cells[i].kind, &why)) {
 			sink_answer(r, SINK_REFUSED, why);
 			return false;
 		}
@@ -345,8 +345,8 @@ mysql_send_batch(void *self, struct sink_batch *batch)
 	struct mysql_job *j = job_new(batch);
 
 	j->records = mem_zalloc(batch->count, sizeof(*j->records));
-	j->cells = mem_zalloc(batch->count * m->plan.columns_len + 1,
-	    sizeof(*j->cells));
+	j->cells = mem_zalloc(
+	    batch->count * m->plan.columns_len + 1, sizeof(*j->cells));
 	for (size_t i = 0; i < batch->count; i++)
 		(void)job_add(m, j, batch->records[i]);
 	if (j->count == 0) {
@@ -393,8 +393,7 @@ on_wake(struct ev_loop *loop, struct ev_async *w, int revents)
 		else
 			m->idle[m->idle_len++] = done->lane;
 		for (size_t i = 0; i < done->count; i++)
-			sink_answer(done->records[i],
-			    done->answers[i].outcome,
+			sink_answer(done->records[i], done->answers[i].outcome,
 			    done->answers[i].reason);
 		mysql_job_free(done);
 	}
@@ -488,24 +487,24 @@ mysql_close_sink(void *self)
 }
 
 const struct sink_type sink_type = {
-	.name = "mysql",
-	.help_en = "rows of a MySQL or MariaDB table",
-	.help_zh = "MySQL 或 MariaDB 表的行",
-	.options = options,
-	.option_count = sizeof(options) / sizeof(*options),
-	.caps = {
-		.effectively_once = true,
-		.orders = SINK_ORDER_KEY | SINK_ORDER_PARTITION |
-		    SINK_ORDER_NONE,
-		.bytes_max = 16u << 20,
-		.paths = path_options,
-		.ports = "fixed",
+    .name = "mysql",
+    .help_en = "rows of a MySQL or MariaDB table",
+    .help_zh = "MySQL 或 MariaDB 表的行",
+    .options = options,
+    .option_count = sizeof(options) / sizeof(*options),
+    .caps =
+	{
+	    .effectively_once = true,
+	    .orders = SINK_ORDER_KEY | SINK_ORDER_PARTITION | SINK_ORDER_NONE,
+	    .bytes_max = 16u << 20,
+	    .paths = path_options,
+	    .ports = "fixed",
 	},
-	.validate = mysql_validate,
-	.is_exact = mysql_is_exact,
-	.open = mysql_open,
-	.send_batch = mysql_send_batch,
-	.probe = mysql_probe,
-	.test = mysql_test,
-	.close = mysql_close_sink,
+    .validate = mysql_validate,
+    .is_exact = mysql_is_exact,
+    .open = mysql_open,
+    .send_batch = mysql_send_batch,
+    .probe = mysql_probe,
+    .test = mysql_test,
+    .close = mysql_close_sink,
 };

@@ -13,7 +13,7 @@
 #include <sys/socket.h>
 #include <time.h>
 
-#define STATEMENT_MAX (1u << 20)	/* a statement ends behind this */
+#define STATEMENT_MAX (1u << 20) /* a statement ends behind this */
 #define END_WAIT_S 2
 
 struct mysql_lane {
@@ -23,13 +23,13 @@ struct mysql_lane {
 	pthread_t thread;
 	pthread_mutex_t lock;
 	pthread_cond_t wake;
-	struct mysql_job *job;	/* locked, as is_ending and fd */
+	struct mysql_job *job; /* locked, as is_ending and fd */
 	bool is_ending;
-	int fd;			/* of the connection, -1: none */
+	int fd; /* of the connection, -1: none */
 	/* The thread's own. */
 	MYSQL *db;
 	MYSQL_STMT *stmt;
-	enum enum_field_types *types;	/* of the columns */
+	enum enum_field_types *types; /* of the columns */
 	struct buf sql;
 	char reason[600];
 };
@@ -72,8 +72,8 @@ lane_disconnect(struct mysql_lane *l)
 
 /* Keeps the reason; what the error means. */
 static struct mysql_verdict
-lane_fault(struct mysql_lane *l, unsigned code, const char *state,
-    const char *text)
+lane_fault(
+    struct mysql_lane *l, unsigned code, const char *state, const char *text)
 {
 	struct mysql_verdict v = mysql_error_verdict(code, state);
 	struct buf b;
@@ -89,8 +89,8 @@ lane_fault(struct mysql_lane *l, unsigned code, const char *state,
 static struct mysql_verdict
 db_fault(struct mysql_lane *l)
 {
-	return lane_fault(l, mysql_errno(l->db), mysql_sqlstate(l->db),
-	    mysql_error(l->db));
+	return lane_fault(
+	    l, mysql_errno(l->db), mysql_sqlstate(l->db), mysql_error(l->db));
 }
 
 static void
@@ -187,8 +187,8 @@ check_index(struct mysql_lane *l, struct mysql_verdict *v)
 	if (l->plan->keys_len == 0)
 		return true;
 	buf_clear(&l->sql);
-	buf_addf(&l->sql, "SHOW INDEX FROM %s WHERE Non_unique = 0",
-	    l->plan->table);
+	buf_addf(
+	    &l->sql, "SHOW INDEX FROM %s WHERE Non_unique = 0", l->plan->table);
 	res = ask(l, buf_cstr(&l->sql), v);
 	if (res == NULL)
 		return false;
@@ -203,8 +203,10 @@ check_index(struct mysql_lane *l, struct mysql_verdict *v)
 	mysql_free_result(res);
 	if (is_found)
 		return true;
-	snprintf(l->reason, sizeof(l->reason), "table %s has no unique index "
-	    "of just key_columns", l->plan->table_name);
+	snprintf(l->reason, sizeof(l->reason),
+	    "table %s has no unique index "
+	    "of just key_columns",
+	    l->plan->table_name);
 	*v = (struct mysql_verdict){SINK_UNAVAILABLE, false};
 	return false;
 }
@@ -222,10 +224,10 @@ prepare(struct mysql_lane *l, struct mysql_verdict *v)
 	    mysql_stmt_param_count(l->stmt) == l->plan->columns_len)
 		return true;
 	*v = mysql_stmt_errno(l->stmt) != 0
-	    ? lane_fault(l, mysql_stmt_errno(l->stmt),
-	    mysql_stmt_sqlstate(l->stmt), mysql_stmt_error(l->stmt))
-	    : lane_fault(l, 1064, "42000",
-	    "the statement has not as many places as templates");
+		 ? lane_fault(l, mysql_stmt_errno(l->stmt),
+		       mysql_stmt_sqlstate(l->stmt), mysql_stmt_error(l->stmt))
+		 : lane_fault(l, 1064, "42000",
+		       "the statement has not as many places as templates");
 	v->is_of_row = false;
 	return false;
 }
@@ -241,7 +243,7 @@ lane_connect(struct mysql_lane *l, struct mysql_verdict *v)
 	bug_on(l->db == NULL);
 	set_options(l);
 	if (mysql_real_connect(l->db, p->host, p->username, p->password,
-	    p->database, p->port, NULL, CLIENT_FOUND_ROWS) == NULL) {
+		p->database, p->port, NULL, CLIENT_FOUND_ROWS) == NULL) {
 		/* Whatever it is: there is no connection. */
 		(void)db_fault(l);
 		*v = (struct mysql_verdict){SINK_UNAVAILABLE, false};
@@ -267,7 +269,7 @@ literal_add(struct mysql_lane *l, struct slice s)
 	buf_add_str(&l->sql, utf8_check(s) ? "'" : "_binary'");
 	to = (char *)buf_reserve(&l->sql, s.len * 2 + 1);
 	buf_commit(&l->sql, mysql_real_escape_string(l->db, to,
-	    (const char *)s.p, (unsigned long)s.len));
+				(const char *)s.p, (unsigned long)s.len));
 	buf_add_u8(&l->sql, '\'');
 }
 
@@ -275,12 +277,12 @@ static bool
 is_time(enum enum_field_types type)
 {
 	return type == MYSQL_TYPE_TIMESTAMP || type == MYSQL_TYPE_DATETIME ||
-	    type == MYSQL_TYPE_DATE;
+	       type == MYSQL_TYPE_DATE;
 }
 
 static void
-value_add(struct mysql_lane *l, const struct mysql_job *j, size_t row,
-    size_t column)
+value_add(
+    struct mysql_lane *l, const struct mysql_job *j, size_t row, size_t column)
 {
 	const struct mysql_cell *c =
 	    &j->cells[row * l->plan->columns_len + column];
@@ -311,16 +313,16 @@ value_add(struct mysql_lane *l, const struct mysql_job *j, size_t row,
 
 /* Rows from first on, as many as a statement should have. */
 static bool
-insert_some(struct mysql_lane *l, const struct mysql_job *j,
-    size_t *first, size_t end)
+insert_some(
+    struct mysql_lane *l, const struct mysql_job *j, size_t *first, size_t end)
 {
 	const struct mysql_plan *p = l->plan;
 	size_t row = *first;
 
 	buf_clear(&l->sql);
 	mysql_insert_add(&l->sql, p);
-	for (; row < end && (row == *first ||
-	    buf_len(&l->sql) < STATEMENT_MAX); row++) {
+	for (; row < end && (row == *first || buf_len(&l->sql) < STATEMENT_MAX);
+	     row++) {
 		buf_add_str(&l->sql, row > *first ? ",(" : "(");
 		for (size_t i = 0; i < p->columns_len; i++) {
 			if (i > 0)
@@ -332,7 +334,7 @@ insert_some(struct mysql_lane *l, const struct mysql_job *j,
 	mysql_conflict_add(&l->sql, p);
 	*first = row;
 	return mysql_real_query(l->db, (const char *)buf_data(&l->sql),
-	    (unsigned long)buf_len(&l->sql)) == 0;
+		   (unsigned long)buf_len(&l->sql)) == 0;
 }
 
 /* The statement for one record, its values bound. */
@@ -349,14 +351,15 @@ execute_one(struct mysql_lane *l, const struct mysql_job *j, size_t row)
 
 		lengths[i] = (unsigned long)c->len;
 		binds[i].buffer_type = c->kind == VALUE_NULL ? MYSQL_TYPE_NULL
-		    : c->kind == VALUE_BYTES ? MYSQL_TYPE_BLOB
-		    : MYSQL_TYPE_STRING;
+				       : c->kind == VALUE_BYTES
+					   ? MYSQL_TYPE_BLOB
+					   : MYSQL_TYPE_STRING;
 		binds[i].buffer = j->text.p + j->text.off + c->at;
 		binds[i].buffer_length = lengths[i];
 		binds[i].length = &lengths[i];
 	}
 	is_good = mysql_stmt_bind_param(l->stmt, binds) == 0 &&
-	    mysql_stmt_execute(l->stmt) == 0;
+		  mysql_stmt_execute(l->stmt) == 0;
 	if (is_good)
 		mysql_stmt_free_result(l->stmt);
 	free(binds);
@@ -366,8 +369,8 @@ execute_one(struct mysql_lane *l, const struct mysql_job *j, size_t row)
 
 /* Rows [first, end) as one transaction. */
 static bool
-run_transaction(struct mysql_lane *l, const struct mysql_job *j,
-    size_t first, size_t end, struct mysql_verdict *v)
+run_transaction(struct mysql_lane *l, const struct mysql_job *j, size_t first,
+    size_t end, struct mysql_verdict *v)
 {
 	bool is_good = mysql_query(l->db, "START TRANSACTION") == 0;
 
@@ -414,8 +417,7 @@ run_batch(struct mysql_lane *l, struct mysql_job *j)
 
 	while (at < j->count) {
 		end = j->count - at > size ? at + size : j->count;
-		if (lane_connect(l, &v) && run_transaction(l, j, at, end,
-		    &v)) {
+		if (lane_connect(l, &v) && run_transaction(l, j, at, end, &v)) {
 			answer(l, j, at, end, SINK_DELIVERED);
 			at = end;
 			size *= 2;
@@ -429,8 +431,9 @@ run_batch(struct mysql_lane *l, struct mysql_job *j)
 		at = end;
 		if (v.outcome == SINK_REFUSED)
 			continue;
-		answer(l, j, at, j->count, v.outcome == SINK_UNAVAILABLE
-		    ? SINK_UNAVAILABLE : SINK_HELD);
+		answer(l, j, at, j->count,
+		    v.outcome == SINK_UNAVAILABLE ? SINK_UNAVAILABLE
+						  : SINK_HELD);
 		return;
 	}
 }
@@ -448,7 +451,7 @@ run_probe(struct mysql_lane *l, struct mysql_job *j)
 		buf_addf(&j->found, "MySQL or MariaDB %s, %s",
 		    mysql_get_server_info(l->db),
 		    mysql_get_ssl_cipher(l->db) != NULL ? "encrypted"
-		    : "not encrypted");
+							: "not encrypted");
 		res = ask(l, "SELECT 1", &v);
 		j->is_good = res != NULL;
 		mysql_free_result(res);

@@ -32,9 +32,9 @@ struct mysql_plan {
 	unsigned port, timeout_s;
 	bool has_tls, verifies;
 	const char *ca, *cert, *key;
-	char *table;		/* quoted; NULL: there is a statement */
+	char *table; /* quoted; NULL: there is a statement */
 	const char *table_name;
-	char *statement;	/* with ? for each column */
+	char *statement; /* with ? for each column */
 	enum mysql_conflict conflict;
 	struct mysql_column *columns;
 	size_t columns_len;
@@ -48,20 +48,20 @@ struct mysql_cell {
 
 struct mysql_answer {
 	enum sink_outcome outcome;
-	char *reason;		/* NULL: delivered */
+	char *reason; /* NULL: delivered */
 };
 
 struct mysql_lane;
 
 struct mysql_job {
 	struct mysql_job *next;
-	struct sink_batch *batch;	/* NULL: a probe or test */
+	struct sink_batch *batch; /* NULL: a probe or test */
 	struct sink_record **records;
 	size_t count;
 	struct buf text;
-	struct mysql_cell *cells;	/* row by row */
+	struct mysql_cell *cells; /* row by row */
 	struct mysql_answer *answers;
-	struct mysql_lane *lane;	/* that has it, or had it */
+	struct mysql_lane *lane; /* that has it, or had it */
 	bool is_test;
 	/* Of a probe or test. */
 	bool is_good;
@@ -78,7 +78,8 @@ struct mysql_lane *mysql_lane_new(const struct mysql_plan *,
 bool mysql_lane_free(struct mysql_lane *);
 void mysql_lane_give(struct mysql_lane *, struct mysql_job *);
 
-/* --- pure: mysql_text.c ---------------------------------------------------- */
+/* --- pure: mysql_text.c ----------------------------------------------------
+ */
 
 struct mysql_verdict {
 	enum sink_outcome outcome;

@@ -10,34 +10,34 @@ static const struct {
 	unsigned code;
 	struct mysql_verdict verdict;
 } codes[] = {
-	{1020, {SINK_RETRYABLE, false}},	/* row has changed */
-	{1040, {SINK_UNAVAILABLE, false}},	/* too many connections */
-	{1044, {SINK_UNAVAILABLE, false}},	/* no right to the database */
-	{1049, {SINK_UNAVAILABLE, false}},	/* unknown database */
-	{1053, {SINK_UNAVAILABLE, false}},	/* shutting down */
-	{1114, {SINK_UNAVAILABLE, false}},	/* table is full */
-	{1021, {SINK_UNAVAILABLE, false}},	/* disk is full */
-	{1153, {SINK_REFUSED, true}},		/* packet too large */
-	{1203, {SINK_UNAVAILABLE, false}},	/* user's connections */
-	{1205, {SINK_RETRYABLE, false}},	/* lock wait timeout */
-	{1226, {SINK_UNAVAILABLE, false}},	/* user's limits */
-	{1265, {SINK_REFUSED, true}},		/* data truncated */
-	{1290, {SINK_UNAVAILABLE, false}},	/* read only */
-	{1292, {SINK_REFUSED, true}},		/* incorrect value */
-	{1317, {SINK_RETRYABLE, false}},	/* interrupted */
-	{1364, {SINK_UNAVAILABLE, false}},	/* a column has no default */
-	{1366, {SINK_REFUSED, true}},		/* incorrect value */
-	{1644, {SINK_REFUSED, true}},		/* a trigger's SIGNAL */
-	{1690, {SINK_REFUSED, true}},		/* out of range */
-	{1792, {SINK_UNAVAILABLE, false}},	/* read only transaction */
-	{1836, {SINK_UNAVAILABLE, false}},	/* read only mode */
-	{1927, {SINK_UNSURE, false}},		/* connection was killed */
-	{2002, {SINK_UNAVAILABLE, false}},	/* cannot connect */
-	{2003, {SINK_UNAVAILABLE, false}},
-	{2005, {SINK_UNAVAILABLE, false}},	/* unknown host */
-	{2026, {SINK_UNAVAILABLE, false}},	/* TLS */
-	{3819, {SINK_REFUSED, true}},		/* CHECK, MySQL 8 */
-	{4025, {SINK_REFUSED, true}},		/* CHECK, MariaDB */
+    {1020, {SINK_RETRYABLE, false}},   /* row has changed */
+    {1040, {SINK_UNAVAILABLE, false}}, /* too many connections */
+    {1044, {SINK_UNAVAILABLE, false}}, /* no right to the database */
+    {1049, {SINK_UNAVAILABLE, false}}, /* unknown database */
+    {1053, {SINK_UNAVAILABLE, false}}, /* shutting down */
+    {1114, {SINK_UNAVAILABLE, false}}, /* table is full */
+    {1021, {SINK_UNAVAILABLE, false}}, /* disk is full */
+    {1153, {SINK_REFUSED, true}},      /* packet too large */
+    {1203, {SINK_UNAVAILABLE, false}}, /* user's connections */
+    {1205, {SINK_RETRYABLE, false}},   /* lock wait timeout */
+    {1226, {SINK_UNAVAILABLE, false}}, /* user's limits */
+    {1265, {SINK_REFUSED, true}},      /* data truncated */
+    {1290, {SINK_UNAVAILABLE, false}}, /* read only */
+    {1292, {SINK_REFUSED, true}},      /* incorrect value */
+    {1317, {SINK_RETRYABLE, false}},   /* interrupted */
+    {1364, {SINK_UNAVAILABLE, false}}, /* a column has no default */
+    {1366, {SINK_REFUSED, true}},      /* incorrect value */
+    {1644, {SINK_REFUSED, true}},      /* a trigger's SIGNAL */
+    {1690, {SINK_REFUSED, true}},      /* out of range */
+    {1792, {SINK_UNAVAILABLE, false}}, /* read only transaction */
+    {1836, {SINK_UNAVAILABLE, false}}, /* read only mode */
+    {1927, {SINK_UNSURE, false}},      /* connection was killed */
+    {2002, {SINK_UNAVAILABLE, false}}, /* cannot connect */
+    {2003, {SINK_UNAVAILABLE, false}},
+    {2005, {SINK_UNAVAILABLE, false}}, /* unknown host */
+    {2026, {SINK_UNAVAILABLE, false}}, /* TLS */
+    {3819, {SINK_REFUSED, true}},      /* CHECK, MySQL 8 */
+    {4025, {SINK_REFUSED, true}},      /* CHECK, MariaDB */
 };
 
 struct mysql_verdict

@@ -38,44 +38,44 @@ struct opentsdb {
 };
 
 static const struct option options[] = {
-	{"server", OPTION_STRING, NULL, 1, 1024, NULL, OPTION_REQUIRED,
-	    "URL of the server: http://HOST:4242",
-	    "服务器地址：http://HOST:4242"},
-	{"metric", OPTION_STRING, "${topic}", 1, 1024, NULL, OPTION_TEMPLATE,
-	    "metric; characters that OpenTSDB does not have become _",
-	    "指标名；OpenTSDB 不支持的字符替换为 _"},
-	{"value", OPTION_STRING, "${payload:number}", 1, 1024, NULL,
-	    OPTION_TEMPLATE, "value, a number", "数值"},
-	{"tags", OPTION_MAP, NULL, 1, 8, NULL, OPTION_TEMPLATE,
-	    "tags; without it topic: ${topic}. An empty value is left out",
-	    "标签；缺省为 topic: ${topic}。空值会被省略"},
-	{"timestamp", OPTION_STRING, "${timestamp_ms}", 1, 1024, NULL,
-	    OPTION_TEMPLATE, "time in milliseconds or seconds since 1970",
-	    "自 1970 年起的毫秒或秒"},
-	{"details", OPTION_BOOL, "true", 0, 0, NULL, 0,
-	    "ask which points failed, and why; false: only whether all were "
-	    "taken", "查询哪些数据点失败及原因；false：只知是否全部成功"},
-	{"username", OPTION_STRING, NULL, 1, 255, NULL, 0, "user", "用户名"},
-	{"password", OPTION_STRING, NULL, 0, 1024, NULL, OPTION_SECRET,
-	    "password", "密码"},
-	{"gzip", OPTION_BOOL, "false", 0, 0, NULL, 0,
-	    "compress requests", "压缩请求"},
-	{"timeout_ms", OPTION_INT, "10000", 1, 60000, NULL, 0,
-	    "how long a request may take, in milliseconds",
-	    "单个请求的最长时间（毫秒）"},
-	CONN_TLS_OPTIONS,
+    {"server", OPTION_STRING, NULL, 1, 1024, NULL, OPTION_REQUIRED,
+	"URL of the server: http://HOST:4242", "服务器地址：http://HOST:4242"},
+    {"metric", OPTION_STRING, "${topic}", 1, 1024, NULL, OPTION_TEMPLATE,
+	"metric; characters that OpenTSDB does not have become _",
+	"指标名；OpenTSDB 不支持的字符替换为 _"},
+    {"value", OPTION_STRING, "${payload:number}", 1, 1024, NULL,
+	OPTION_TEMPLATE, "value, a number", "数值"},
+    {"tags", OPTION_MAP, NULL, 1, 8, NULL, OPTION_TEMPLATE,
+	"tags; without it topic: ${topic}. An empty value is left out",
+	"标签；缺省为 topic: ${topic}。空值会被省略"},
+    {"timestamp", OPTION_STRING, "${timestamp_ms}", 1, 1024, NULL,
+	OPTION_TEMPLATE, "time in milliseconds or seconds since 1970",
+	"自 1970 年起的毫秒或秒"},
+    {"details", OPTION_BOOL, "true", 0, 0, NULL, 0,
+	"ask which points failed, and why; false: only whether all were "
+	"taken",
+	"查询哪些数据点失败及原因；false：只知是否全部成功"},
+    {"username", OPTION_STRING, NULL, 1, 255, NULL, 0, "user", "用户名"},
+    {"password", OPTION_STRING, NULL, 0, 1024, NULL, OPTION_SECRET, "password",
+	"密码"},
+    {"gzip", OPTION_BOOL, "false", 0, 0, NULL, 0, "compress requests",
+	"压缩请求"},
+    {"timeout_ms", OPTION_INT, "10000", 1, 60000, NULL, 0,
+	"how long a request may take, in milliseconds",
+	"单个请求的最长时间（毫秒）"},
+    CONN_TLS_OPTIONS,
 };
 
-static const char *const path_options[] = {"tls.ca_file", "tls.cert_file",
-    "tls.key_file", NULL};
+static const char *const path_options[] = {
+    "tls.ca_file", "tls.cert_file", "tls.key_file", NULL};
 
 static void
 opentsdb_validate(const struct sink_options *o, struct faults *faults)
 {
 	http_server_validate(o, faults, "server", false);
 	if (opt_is_set(o, "username") != opt_is_set(o, "password"))
-		sink_fault(o, faults, "username",
-		    "username and password go together");
+		sink_fault(
+		    o, faults, "username", "username and password go together");
 	for (size_t i = 0; i < opt_count(o, "tags"); i++)
 		if (*opt_key(o, "tags", i) == '\0')
 			sink_fault(o, faults, "tags", "a tag has no name");
@@ -96,8 +96,8 @@ name_add(struct buf *out, struct slice s)
 		if (n > 1)
 			buf_add(out, s.p + at, n);
 		else if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-		    (c >= '0' && c <= '9') ||
-		    (c != '\0' && strchr("-_./", c) != NULL))
+			 (c >= '0' && c <= '9') ||
+			 (c != '\0' && strchr("-_./", c) != NULL))
 			buf_add_u8(out, c);
 		else
 			buf_add_u8(out, '_');
@@ -180,8 +180,7 @@ add(void *self, const struct record *rec, struct buf *body, const char **why)
 	struct opentsdb *t = self;
 
 	template_input_set(&t->input, rec);
-	buf_add_str(body, buf_len(body) > 1 ? ",{\"metric\":"
-	    : "{\"metric\":");
+	buf_add_str(body, buf_len(body) > 1 ? ",{\"metric\":" : "{\"metric\":");
 	if (!add_name(t, t->metric, body, why))
 		return false;
 	if (buf_len(&t->text) == 0) {
@@ -214,8 +213,8 @@ prepare(void *self, struct http_run *run)
 {
 	struct opentsdb *t = self;
 
-	buf_add_str(&run->url, t->has_details ? "/api/put?details"
-	    : "/api/put?summary");
+	buf_add_str(&run->url,
+	    t->has_details ? "/api/put?details" : "/api/put?summary");
 }
 
 /*
@@ -231,8 +230,8 @@ reason_take(struct json_object *answer, struct buf *reason)
 	if (errors == NULL || !json_object_is_type(errors, json_type_array) ||
 	    json_object_array_length(errors) == 0)
 		return;
-	text = json_get_str(json_object_array_get_idx(errors, 0), "error",
-	    NULL);
+	text =
+	    json_get_str(json_object_array_get_idx(errors, 0), "error", NULL);
 	if (text == NULL)
 		return;
 	buf_add_str(reason, "OpenTSDB: ");
@@ -254,13 +253,14 @@ judge(void *self, struct http_run *run, long status, struct slice body,
 	if (answer == NULL || !json_object_is_type(answer, json_type_object)) {
 		json_object_put(answer);
 		return status == 200
-		    ? (struct http_verdict){.outcome = SINK_UNSURE} : v;
+			   ? (struct http_verdict){.outcome = SINK_UNSURE}
+			   : v;
 	}
 	failed = json_get_u64(answer, "failed", status == 200 ? 0 : 1);
 	if (failed > 0) {
 		reason_take(answer, reason);
-		v = (struct http_verdict){.outcome = SINK_REFUSED,
-		    .is_of_one = true};
+		v = (struct http_verdict){
+		    .outcome = SINK_REFUSED, .is_of_one = true};
 	} else if (json_get_u64(answer, "success", run->count) < run->count) {
 		v = (struct http_verdict){.outcome = SINK_UNSURE};
 	}
@@ -286,15 +286,21 @@ found(void *self, long status, struct slice body, struct buf *reason)
 		return false;
 	buf_init(&text);
 	excerpt_add(&text, body, 200);
-	sink_found(t->sink, "version", "HTTP status %ld: %s", status,
-	    buf_cstr(&text));
+	sink_found(
+	    t->sink, "version", "HTTP status %ld: %s", status, buf_cstr(&text));
 	buf_fini(&text);
 	return true;
 }
 
 static const struct http_batch_ops ops = {
-	.add = add, .begin = begin, .end = end, .setup = setup,
-	.prepare = prepare, .judge = judge, .probe = probe, .found = found,
+    .add = add,
+    .begin = begin,
+    .end = end,
+    .setup = setup,
+    .prepare = prepare,
+    .judge = judge,
+    .probe = probe,
+    .found = found,
 };
 
 /* --- the sink's functions ------------------------------------------------- */
@@ -307,12 +313,12 @@ tags_take(struct opentsdb *t, const struct sink_options *o)
 	t->tags_len = opt_count(o, "tags");
 	t->tags = mem_zalloc(t->tags_len + 1, sizeof(*t->tags));
 	for (size_t i = 0; i < t->tags_len; i++)
-		t->tags[i] = (struct tag){opt_key(o, "tags", i),
-		    opt_value_template(o, "tags", i)};
+		t->tags[i] = (struct tag){
+		    opt_key(o, "tags", i), opt_value_template(o, "tags", i)};
 	if (t->tags_len > 0)
 		return;
-	t->own_tag = template_parse(SLICE_LIT("${topic}"), fault,
-	    sizeof(fault));
+	t->own_tag =
+	    template_parse(SLICE_LIT("${topic}"), fault, sizeof(fault));
 	t->tags[t->tags_len++] = (struct tag){"topic", t->own_tag};
 }
 
@@ -322,11 +328,11 @@ opentsdb_open(struct sink *sink)
 	struct opentsdb *t = mem_zalloc(1, sizeof(*t));
 	const struct sink_options *o = sink_opts(sink);
 	struct http_batch_config config = {
-		.content_type = "application/json",
-		.has_gzip = opt_bool(o, "gzip"),
-		.timeout_ms = (long)opt_int(o, "timeout_ms"),
-		.server_name = opt_string(o, "tls.server_name"),
-		.urls_len = 1,
+	    .content_type = "application/json",
+	    .has_gzip = opt_bool(o, "gzip"),
+	    .timeout_ms = (long)opt_int(o, "timeout_ms"),
+	    .server_name = opt_string(o, "tls.server_name"),
+	    .urls_len = 1,
 	};
 	const char *wrong;
 
@@ -339,8 +345,8 @@ opentsdb_open(struct sink *sink)
 	template_input_init(&t->input);
 	buf_init(&t->text);
 	config.urls = mem_zalloc(1, sizeof(*config.urls));
-	config.urls[0] = http_server_url(opt_string(o, "server"),
-	    opt_bool(o, "tls.enable"), &wrong);
+	config.urls[0] = http_server_url(
+	    opt_string(o, "server"), opt_bool(o, "tls.enable"), &wrong);
 	bug_on(config.urls[0] == NULL);
 	t->http = http_batch_new(sink, &ops, t, &config);
 	return t;
@@ -378,23 +384,23 @@ opentsdb_test(void *self)
 }
 
 const struct sink_type sink_type = {
-	.name = "opentsdb",
-	.help_en = "data points of OpenTSDB",
-	.help_zh = "OpenTSDB 的数据点",
-	.options = options,
-	.option_count = sizeof(options) / sizeof(*options),
-	.caps = {
-		.effectively_once = true,
-		.orders = SINK_ORDER_KEY | SINK_ORDER_PARTITION |
-		    SINK_ORDER_NONE,
-		.bytes_max = 4u << 20,
-		.paths = path_options,
-		.ports = "fixed",
+    .name = "opentsdb",
+    .help_en = "data points of OpenTSDB",
+    .help_zh = "OpenTSDB 的数据点",
+    .options = options,
+    .option_count = sizeof(options) / sizeof(*options),
+    .caps =
+	{
+	    .effectively_once = true,
+	    .orders = SINK_ORDER_KEY | SINK_ORDER_PARTITION | SINK_ORDER_NONE,
+	    .bytes_max = 4u << 20,
+	    .paths = path_options,
+	    .ports = "fixed",
 	},
-	.validate = opentsdb_validate,
-	.open = opentsdb_open,
-	.send_batch = opentsdb_send,
-	.probe = opentsdb_probe,
-	.test = opentsdb_test,
-	.close = opentsdb_close,
+    .validate = opentsdb_validate,
+    .open = opentsdb_open,
+    .send_batch = opentsdb_send,
+    .probe = opentsdb_probe,
+    .test = opentsdb_test,
+    .close = opentsdb_close,
 };
