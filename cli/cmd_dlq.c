@@ -160,6 +160,23 @@ audit_judge(struct json_object *rows)
 	return exit_status;
 }
 
+static void
+notes_print(struct json_object *rows, struct buf *out)
+{
+	struct json_object *row, *notes;
+
+	for (size_t i = 0; i < json_object_array_length(rows); i++) {
+		row = json_object_array_get_idx(rows, i);
+		notes = json_member(row, "notes");
+		if (!json_object_is_type(notes, json_type_array))
+			continue;
+		for (size_t n = 0; n < json_object_array_length(notes); n++)
+			buf_addf(out, "%s: %s\n", json_get_str(row, "name", ""),
+			    json_object_get_string(
+				json_object_array_get_idx(notes, n)));
+	}
+}
+
 int
 run_audit(const struct invocation *in)
 {
@@ -189,6 +206,7 @@ run_audit(const struct invocation *in)
 	} else {
 		buf_init(&b);
 		table_print(&b, in->command->shows, rows, &style);
+		notes_print(rows, &b);
 		buf_addf(&b, "%s unaccounted\n", unaccounted_of(rows) == 0 ?
 		    "nothing is" : "records are");
 		print_buf(&b);

@@ -1,4 +1,5 @@
 #include "base/json.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "connector-worker/count.h"
 #include "ipc/proc.h"
@@ -45,6 +46,23 @@ audit_note(struct audit *a, const struct ledger_row *row, const char *text)
 	json_object_array_add(a->notes, json_object_new_string(line));
 }
 
+static void
+audit_damage(struct audit *a, const struct ledger_row *row,
+    const struct count_range *r)
+{
+	char text[200];
+
+	snprintf(text, sizeof(text), "%llu records within offsets %llu to "
+	    "%llu are damaged in the log, after they were read",
+	    (unsigned long long)(r->damaged - row->tally.damaged),
+	    (unsigned long long)r->damage_first,
+	    (unsigned long long)r->damage_last);
+	audit_note(a, row, text);
+	log_error("%s: partition %u: %s", worker.name, row->key.partition,
+	    text);
+	proc_degraded("damaged", text);
+}
+
 static uint64_t
 audit_row_matched(struct audit *a, size_t i)
 {
@@ -59,6 +77,9 @@ audit_row_matched(struct audit *a, size_t i)
 		    "is taken");
 		return row->tally.matched;
 	}
+	/* Damage that came after it was read is told here. */
+	if (r->damaged > row->tally.damaged)
+		audit_damage(a, row, r);
 	if (r->log_start <= row->first)
 		return ledger_matched(row, 0, r->readable, r->damaged);
 	store_mark(worker.store, row, r->log_start, &at, &matched);

@@ -61,6 +61,9 @@ range_read(struct count *c, struct count_range *r, struct follow_part *p)
 	case LOG_READER_DAMAGED:
 		if (gap.first >= r->to)
 			return STEP_DONE;
+		if (r->damaged == 0)
+			r->damage_first = gap.first;
+		r->damage_last = gap.last;
 		r->damaged += gap.records;
 		return STEP_MORE;
 	case LOG_READER_TRIMMED:

@@ -18,6 +18,7 @@ struct count_range {
 	uint64_t high_watermark;
 	uint64_t readable;		/* records that match */
 	uint64_t damaged;		/* records in damaged batches */
+	uint64_t damage_first, damage_last;	/* offsets about them */
 };
 
 struct count;

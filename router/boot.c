@@ -24,6 +24,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <glob.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -495,6 +496,37 @@ write_pending(void)
 	buf_fini(&boot.pending);
 }
 
+static bool
+holds_records(void)
+{
+	glob_t found;
+	struct stat st;
+	bool holds = false;
+
+	if (glob(STREAMS_DIR "/*/*/*.log", GLOB_NOSORT, NULL, &found) != 0)
+		return false;
+	for (size_t i = 0; i < found.gl_pathc && !holds; i++)
+		holds = stat(found.gl_pathv[i], &st) == 0 && st.st_size > 0;
+	globfree(&found);
+	return holds;
+}
+
+/*
+ * What a log's records belong to stands in the database only: a new one
+ * would begin new logs in their place.
+ */
+static void
+expect_database(void)
+{
+	struct stat st;
+
+	if (stat(ROWS_FILE, &st) == -1 && errno == ENOENT && holds_records())
+		proc_park(ROWS_FILE " is missing and " STREAMS_DIR "/ holds "
+		    "records, which were left as they are: restore " ROWS_FILE
+		    " from a backup, or move " STREAMS_DIR "/ away too and "
+		    "begin anew");
+}
+
 void
 boot_run(struct interest *interest, struct json_object *config)
 {
@@ -502,6 +534,7 @@ boot_run(struct interest *interest, struct json_object *config)
 	struct log_store *store;
 	struct stream *st;
 
+	expect_database();
 	boot.rows = rows_open(why, sizeof(why));
 	if (boot.rows == NULL)
 		proc_park("%s", why);

@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
-#define ROWS_FILE "router.db"
 #define ROWS_VERSION 1
 #define ROWS_PATIENCE_MS 3000
 /* A larger file is not read whole at each start. */

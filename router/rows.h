@@ -14,6 +14,9 @@
 #include "base/buf.h"
 #include "base/db/db.h"
 
+/* In the data folder. */
+#define ROWS_FILE "router.db"
+
 struct log_commit;
 
 enum row_op {

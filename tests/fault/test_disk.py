@@ -2,7 +2,9 @@
 section 3)."""
 
 import contextlib
+import glob
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -164,6 +166,28 @@ def test_flipped_byte_costs_one_batch(new_tree, tmp_path):
     assert tree.wait_drained("f")["delivered"] == total - lost + 1
 
 
+def test_damage_after_delivery_is_named(new_tree, tmp_path):
+    """The log goes bad under a connector that has read it: its ledger stays
+    closed, and audit and status name the place."""
+    tree, pub, out = stopped_tree_with(new_tree, tmp_path, count=300)
+    tree.cli("connector", "resume", "f")
+    assert tree.wait_drained("f")["delivered"] == 300
+    path = klog.segments(tree.data, "t")[0]
+    at, size, fields, _ = list(klog.batches(path))[0]
+    with open(path, "r+b") as f:
+        f.seek(at + size - 10)
+        byte = f.read(1)
+        f.seek(at + size - 10)
+        f.write(bytes([byte[0] ^ 0x40]))
+    said = tree.cli("audit")
+    assert "%d records within offsets 0 to " % fields[-1] in said, said
+    assert "nothing is unaccounted" in said
+    row = tree.audit("f")["f"]
+    assert row["delivered"] == 300 and row["notes"], str(row)
+    reasons = tree.status()["reasons"]
+    assert any("damaged" in r and "connector.f" in r for r in reasons), reasons
+
+
 def publish_more(tree, pub):
     conn = Conn(tree.mqtt_port, "more")
     for n in range(20):
@@ -254,6 +278,34 @@ def test_damaged_router_db(new_tree, tmp_path):
         assert any("router" in r for r in status["reasons"])
         router = [p for p in status["processes"] if p["name"] == "router"][0]
         assert "router.db" in (router["reason"] or ""), str(router)
+
+
+def test_missing_router_db(new_tree, tmp_path):
+    """Who moves a damaged database away does not lose the logs by it: the
+    router refuses until both are there, or neither."""
+    tree, pub, out = stopped_tree_with(new_tree, tmp_path, count=100)
+    assert tree.stop() == 0
+    away = tmp_path / "away"
+    away.mkdir()
+    for path in glob.glob(os.path.join(tree.data, "router.db*")):
+        shutil.move(path, away)
+    segments = [open(p, "rb").read() for p in klog.segments(tree.data, "t")]
+    assert any(segments)
+    tree.launch()
+
+    def said():
+        assert "router.db is missing" in tree.log(), tree.log()[-500:]
+        return True
+    bulkhead.wait_for(said, 20, "a word about router.db")
+    assert tree.stop() == 0
+    assert segments == [open(p, "rb").read()
+                        for p in klog.segments(tree.data, "t")]
+    for path in away.iterdir():
+        shutil.move(path, tree.data)
+    tree.start()
+    tree.cli("connector", "resume", "f")
+    row = tree.wait_drained("f")
+    assert row["delivered"] == 100 and row["unaccounted"] == 0, str(row)
 
 
 def test_damaged_connector_db(new_tree, tmp_path):
