@@ -145,8 +145,11 @@ on_error(struct kafka *k, rd_kafka_event_t *event)
 {
 	char text[200];
 
-	snprintf(k->error, sizeof(k->error), "%s",
-	    rd_kafka_event_error_string(event));
+	/* "All are down" says less than why the last of them is. */
+	if (k->error[0] == '\0' ||
+	    rd_kafka_event_error(event) != RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN)
+		snprintf(k->error, sizeof(k->error), "%s",
+		    rd_kafka_event_error_string(event));
 	if (rd_kafka_event_error(event) == RD_KAFKA_RESP_ERR__FATAL &&
 	    rd_kafka_fatal_error(k->rk, text, sizeof(text)) !=
 		RD_KAFKA_RESP_ERR_NO_ERROR)
