@@ -27,7 +27,7 @@ contract_check(const char *definition)
 	rig_close(&r);
 }
 
-static void
+__attribute__((unused)) static void
 contract_check_all(const char *const *definitions, size_t n)
 {
 	for (size_t i = 0; i < sink_type.option_count; i++) {
