@@ -188,7 +188,9 @@ take_short(struct reader *r)
 {
 	struct slice s = take(r, 2);
 
-	return s.len == 0 ? 0 : (uint16_t)(s.p[0] << 8 | s.p[1]);
+	if (s.len == 0)
+		return 0;
+	return (uint16_t)(s.p[0] << 8 | s.p[1]);
 }
 
 static uint32_t
