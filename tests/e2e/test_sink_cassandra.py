@@ -15,7 +15,7 @@ import cql_fake
 import servers
 import sinks
 from cql_fake import Fault, Table
-from sinks import dead, drained, numbers, publish, reason
+from sinks import dead, numbers, publish, reason
 from targets import authority  # noqa: F401
 
 SECRET = "s3cr3t-pw"
@@ -65,6 +65,11 @@ def definition(node, common=None, **config):
 
 def start(new_tree, *args, **options):
     return sinks.start(new_tree, definition(*args, **options))
+
+
+def drained(tree, count, **options):
+    sinks.drained(tree, count, **options)
+    assert not tree.crashes()
 
 
 def rows(node, name="t"):
@@ -367,6 +372,7 @@ def test_kills(new_tree, node):
     tree = start(new_tree, node, {"in_flight": 4})
     sinks.under_kills(tree, 20000, [
         ("node", node.restart), ("worker", lambda: tree.kill("worker"))])
+    assert not tree.crashes()
     whole(node, 20000)
 
 
