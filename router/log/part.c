@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <unistd.h>
 
 static struct part_segment *
@@ -49,16 +50,20 @@ part_seal(struct part *part, const struct part_limits *l)
 static int
 part_roll(struct part *part, const struct part_limits *l)
 {
-	char name[LOG_SEGMENT_NAME];
+	char name[LOG_SEGMENT_NAME], aside[LOG_SEGMENT_NAME + 4];
 	const int flags = O_RDWR | O_CREAT | O_EXCL;
 
 	part_seal(part, l);
 	log_segment_name(name, part->first);
 	part->fd = l->io->openat(l->io_arg, part->dirfd, name, flags, 0640);
 	if (part->fd == -1 && errno == EEXIST) {
-		/* Nothing was ever told about this file: it failed before
-		 * its first record was durable. */
-		(void)l->io->unlinkat(l->io_arg, part->dirfd, name, 0);
+		/*
+		 * As far as router.db knows nothing was ever told about this
+		 * file: it failed before its first record was durable. But a
+		 * router.db can be an old copy: keep the bytes beside the log.
+		 */
+		snprintf(aside, sizeof(aside), "%s.old", name);
+		(void)l->io->renameat(l->io_arg, part->dirfd, name, aside);
 		part->fd = l->io->openat(l->io_arg, part->dirfd, name, flags,
 		    0640);
 	}
