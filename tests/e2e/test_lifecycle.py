@@ -247,7 +247,10 @@ def test_demo(new_tree, tmp_path):
     finally:
         # Not SIGINT, which a shell's background job may have ignored.
         tree.process.terminate()
-        tree.process.wait(30)
+        try:
+            tree.process.wait(30)
+        finally:
+            tree.cli("stop", check=False)
         tree.process = None
     with pytest.raises(bulkhead.Failed) as failed:
         tree.status()
