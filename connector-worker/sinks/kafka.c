@@ -293,7 +293,12 @@ kafka_start(struct kafka *k)
 	}
 	k->events = rd_kafka_queue_get_main(k->rk);
 	rd_kafka_queue_io_event_enable(k->events, k->wake[1], "1", 1);
-	return true;
+	/*
+	 * It writes when an empty queue gets its first event: one that came
+	 * before this line would keep all later ones unheard. A full pipe
+	 * wakes us as well.
+	 */
+	return write(k->wake[1], "1", 1) == 1 || errno == EAGAIN;
 }
 
 static void
