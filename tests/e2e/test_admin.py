@@ -4,6 +4,7 @@ what is published through it while the router dies."""
 import base64
 import json
 import os
+import select
 import socket
 import subprocess
 import time
@@ -232,7 +233,7 @@ def test_questions_survive_its_death(tree):
 def test_a_subscriber_outlives_routers(tree):
     sub = subprocess.Popen(
         [bulkhead.BULKHEAD, "--socket", tree.socket, "sub", "l/#", "--json",
-         "--retained"], stdout=subprocess.PIPE, text=True,
+         "--retained"], stdout=subprocess.PIPE, bufsize=0,
         preexec_fn=bulkhead._dies_with_us)
     try:
         conn = Conn(tree.mqtt_port, "c")
@@ -241,11 +242,14 @@ def test_a_subscriber_outlives_routers(tree):
             got = set()
 
             def heard():
+                # Again and again: the command may not have subscribed yet.
                 tree.cli("pub", "l/%d" % turn, "-m", "own")
                 conn.publish("l/%d" % turn, "other", qos=1)
-                while not {"own", "other"} <= got:
+                while select.select([sub.stdout], [], [], 1)[0]:
                     got.add(json.loads(sub.stdout.readline())["payload"])
-                return True
+                    if {"own", "other"} <= got:
+                        return True
+                return False
             bulkhead.wait_for(heard, what="both senders")
             tree.kill_and_wait("router")
             tree.wait_ready()

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import select
 import sqlite3
 import subprocess
 
@@ -261,16 +262,17 @@ def test_clients_and_sessions(tree):
 def test_pub_and_sub(tree):
     sub = subprocess.Popen([bulkhead.BULKHEAD, "--socket", tree.socket, "sub",
                             "s/#", "--json"], stdout=subprocess.PIPE,
-                           text=True, preexec_fn=bulkhead._dies_with_us)
+                           bufsize=0, preexec_fn=bulkhead._dies_with_us)
     try:
         conn = Conn(tree.mqtt_port, "c")
         conn.subscribe(("s/cli", 1))
 
         def both():
+            # Again and again: the command may not have subscribed yet.
             tree.cli("pub", "s/cli", "-m", "from the command", "--qos", "1",
                      "-H", "k=v")
-            m = conn.message(1)
-            return m is not None
+            return (conn.message(1) is not None
+                    and select.select([sub.stdout], [], [], 1)[0])
         bulkhead.wait_for(both, what="the message")
         line = json.loads(sub.stdout.readline())
         assert line["topic"] == "s/cli"
@@ -279,8 +281,7 @@ def test_pub_and_sub(tree):
         sub.kill()
         sub.wait()
     tree.cli("pub", "t/cli", "-l", stdin="one\ntwo\n")
-    tree.wait_drained("f")
-    assert tree.audit("f")["f"]["matched"] == 2
+    assert tree.wait_drained("f", count=2)["matched"] == 2
 
 
 def test_http(tree):
