@@ -538,14 +538,13 @@ option(const char *arg)
 static void
 open_all(void)
 {
-	bool has_pubs = strcmp(load.mode, "idle") != 0;
+	bool has_subs = strcmp(load.mode, "idle") != 0 &&
+	    strcmp(load.mode, "stream") != 0;
 	size_t pubs = strcmp(load.mode, "fanout") == 0 ? 1 : load.n;
-	size_t subs = strcmp(load.mode, "stream") == 0 ? 0
-	    : strcmp(load.mode, "fanin") == 0		? 1
-							: load.n;
+	size_t subs = !has_subs			    ? 0
+	    : strcmp(load.mode, "fanin") == 0 ? 1
+					      : load.n;
 
-	if (!has_pubs)
-		pubs = 0;
 	load.clients = calloc(pubs + subs, sizeof(*load.clients));
 	load.count = pubs + subs;
 	load.epoll = epoll_create1(0);
