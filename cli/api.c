@@ -18,7 +18,8 @@
 
 #define SOCKET_SYSTEM "/var/lib/bulkhead/admin.sock"
 #define SOCKET_HERE "data/admin.sock"
-#define RETRIES 3		/* of a question, never of a change */
+#define RETRIES 12		/* of a question, never of a change: beyond the 1 s
+				   that the supervisor waits at most */
 #define RETRY_MS 200
 #define ANSWER_MAX ((size_t)256 << 20)
 
@@ -232,11 +233,14 @@ exit_of(unsigned status)
 	    EXIT_FAILED;
 }
 
-/* The admin-server died with our question: its successor answers it. */
+/*
+ * The admin-server died with our question, or is being started again (the
+ * socket was there a moment ago): its successor answers.
+ */
 static bool
 is_lost(CURLcode rc)
 {
-	return rc == CURLE_GOT_NOTHING || rc == CURLE_RECV_ERROR ||
+	return rc == CURLE_COULDNT_CONNECT || rc == CURLE_GOT_NOTHING || rc == CURLE_RECV_ERROR ||
 	    rc == CURLE_SEND_ERROR || rc == CURLE_PARTIAL_FILE;
 }
 
