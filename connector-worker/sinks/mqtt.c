@@ -20,8 +20,10 @@
 #include <mqtt_protocol.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 
 #define MISC_SECONDS 1.0
+#define CONNACK_HEAD 0x20
 #define IDS 65536
 
 static const struct option options[] = {
@@ -89,6 +91,7 @@ struct bridge {
 	struct mqtt_server server;
 	size_t attempts;		/* chooses the address */
 	bool is_v5, is_up, is_connecting;
+	bool has_answer;		/* its first byte was looked at */
 	int qos, retain;
 	const struct template *topic;
 	size_t window, in_flight;
@@ -187,7 +190,7 @@ bridge_down(struct bridge *b, enum sink_outcome outcome, const char *why)
 	if (b->resolve != NULL)
 		resolve_cancel(b->resolve);
 	b->resolve = NULL;
-	b->is_up = b->is_connecting = false;
+	b->is_up = b->is_connecting = b->has_answer = false;
 	mosquitto_destroy(b->client);
 	b->client = NULL;
 	for (size_t i = 0; b->in_flight > 0 && i < IDS; i++)
@@ -274,6 +277,25 @@ on_publish(struct mosquitto *client, void *arg, int id, int reason,
 	    outcome == SINK_DELIVERED ? NULL : mosquitto_reason_string(reason));
 }
 
+/*
+ * Whether the broker's first byte is a CONNACK's, or not there yet. What
+ * else a stranger may send first is not shown to the library: its 2.0.11
+ * ends the process by an assertion on some of it. Behind TLS we cannot look.
+ */
+static bool
+answer_is_fit(struct bridge *b)
+{
+	uint8_t head;
+
+	if (b->has_answer || b->server.is_tls)
+		return true;
+	if (recv(mosquitto_socket(b->client), &head, 1,
+		MSG_PEEK | MSG_DONTWAIT) != 1)
+		return true;
+	b->has_answer = true;
+	return head == CONNACK_HEAD;
+}
+
 static void
 on_io(struct ev_loop *loop, ev_io *w, int events)
 {
@@ -282,6 +304,10 @@ on_io(struct ev_loop *loop, ev_io *w, int events)
 	bool was_up = b->is_up;
 
 	(void)loop;
+	if ((events & EV_READ) && !answer_is_fit(b)) {
+		bridge_down(b, SINK_UNAVAILABLE, "it does not speak MQTT");
+		return;
+	}
 	b->why[0] = '\0';
 	if (events & EV_READ)
 		rc = mosquitto_loop_read(b->client, 100);
